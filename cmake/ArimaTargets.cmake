@@ -1,0 +1,56 @@
+# One way to declare a folder of src/ as a library, its unit tests and a program.
+#
+#   arima_library(NAME raft DEPS base)        all *.cc of the folder but *_test.cc -> arima_raft
+#   arima_library(... LIBS RocksDB::rocksdb)  third-party libraries, private to the folder
+#   arima_test(NAME raft DEPS testing)        all *_test.cc of the folder -> raft_test, run by ctest
+#
+# DEPS names the folders this one may include (docs/design/architecture.md section 3);
+# script/check_includes.py checks the #include lines against the same list.
+
+set(ARIMA_WARNINGS -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual)
+set(CMAKE_CXX_FLAGS_SANITIZE "-O1 -g -fno-omit-frame-pointer")
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
+set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g1")
+
+add_library(arima_flags INTERFACE)
+target_compile_options(arima_flags INTERFACE ${ARIMA_WARNINGS})
+target_include_directories(arima_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+if(ARIMA_WERROR)
+  target_compile_options(arima_flags INTERFACE -Werror)
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(arima_flags INTERFACE -Wthread-safety)
+endif()
+if(ARIMA_SANITIZE)
+  add_compile_options(-fsanitize=${ARIMA_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${ARIMA_SANITIZE})
+endif()
+# Whole-state invariants run after each event wherever speed is not the point.
+if(NOT CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+  target_compile_definitions(arima_flags INTERFACE ARIMA_CHECK_INVARIANTS=1)
+endif()
+
+function(arima_library)
+  cmake_parse_arguments(ARG "" "NAME" "DEPS;LIBS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *.cc)
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$|_main\\.cc$")
+  list(TRANSFORM ARG_DEPS PREPEND arima_)
+  add_library(arima_${ARG_NAME} STATIC ${sources})
+  target_link_libraries(arima_${ARG_NAME} PUBLIC arima_flags ${ARG_DEPS} PRIVATE ${ARG_LIBS})
+endfunction()
+
+function(arima_test)
+  cmake_parse_arguments(ARG "" "NAME" "DEPS;LIBS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *_test.cc)
+  if(NOT sources)
+    return()
+  endif()
+  list(TRANSFORM ARG_DEPS PREPEND arima_)
+  add_executable(${ARG_NAME}_test ${sources})
+  target_link_libraries(${ARG_NAME}_test PRIVATE arima_${ARG_NAME} ${ARG_DEPS} ${ARG_LIBS}
+                                                 GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${ARG_NAME}_test
+                             PRIVATE ARIMA_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
+  add_test(NAME ${ARG_NAME}_test COMMAND ${ARG_NAME}_test)
+  set_tests_properties(${ARG_NAME}_test PROPERTIES TIMEOUT 600)
+endfunction()
