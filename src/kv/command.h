@@ -1,0 +1,29 @@
+// Commands of the state machine and their bytes (kv/FORMAT.md). Versioned: byte 0 is the command
+// type, byte 1 its version; a node that meets an unknown one answers kNotSupported in Apply, on
+// every node alike.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/error.h"
+
+namespace arima::kv {
+
+struct PutCommand {
+  std::string_view key;
+  std::string_view value;
+  uint64_t lease = 0;
+};
+struct DeleteCommand {
+  std::string_view key;
+};
+using Command = std::variant<PutCommand, DeleteCommand>;
+
+std::string EncodeCommand(const Command& command);
+// Views point into `bytes`. Any input is safe.
+Result<Command> DecodeCommand(std::string_view bytes);
+
+}  // namespace arima::kv
