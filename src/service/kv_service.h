@@ -2,13 +2,18 @@
 // to this interface; node/ implements it; front-end tests use a fake.
 //
 // Thread rule: every call may come from any thread. `done` is called exactly once, from any thread,
-// possibly before the call returns; it must not block. Requests own their bytes.
+// possibly before the call returns; it must not block and must not read the store: it hands over to
+// a thread of its own. Requests own their bytes.
+//
+// A linearizable read is two calls: ReadBarrier, and when its `done` came back, GetLocal on a thread
+// of the front end. A stale read is GetLocal alone.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/shared_bytes.h"
@@ -32,10 +37,12 @@ struct DeleteRequest {
   std::string key;
   uint64_t timeout_ms = 5000;
 };
-struct GetRequest {
-  std::string key;
-  Consistency consistency = Consistency::kLinearizable;
+struct BarrierRequest {
   uint64_t timeout_ms = 5000;
+};
+struct GetRequest {
+  std::string_view key;
+  Consistency consistency = Consistency::kLinearizable;  // kStale fills in staleness_ms
 };
 
 // Revisions start at 1 (empty store) and grow by one per command that changes something.
@@ -66,7 +73,10 @@ class KvService {
   virtual ~KvService() = default;
   virtual void Put(PutRequest request, Done<PutResponse> done) = 0;
   virtual void Delete(DeleteRequest request, Done<DeleteResponse> done) = 0;
-  virtual void Get(GetRequest request, Done<GetResponse> done) = 0;
+  // Ok when this node has applied every write that was acknowledged, by any node, before this call.
+  virtual void ReadBarrier(BarrierRequest request, Done<void> done) = 0;
+  // Reads this node's state on the calling thread; may wait for the disk, never for other nodes.
+  virtual Result<GetResponse> GetLocal(const GetRequest& request) = 0;
 };
 
 }  // namespace arima::service
