@@ -81,8 +81,9 @@ Result<uint64_t> ParseAmount(std::string_view text, std::span<const Unit> units,
   if (text == "0") return 0;
   std::string_view rest = text;
   Decimal number;
-  if (!TakeDecimal(&rest, &number)) return Refuse(text, expected);
-  if (rest.empty()) return Refuse(text, std::string("has no unit: ").append(expected));
+  const std::string not_expected = "is not " + std::string(expected);
+  if (!TakeDecimal(&rest, &number)) return Refuse(text, not_expected);
+  if (rest.empty()) return Refuse(text, "has no unit, it is not " + std::string(expected));
   for (const Unit& unit : units) {
     if (unit.name != rest) continue;
     if (number.digits > kMax / unit.factor) return Refuse(text, "is too large");
@@ -91,17 +92,17 @@ Result<uint64_t> ParseAmount(std::string_view text, std::span<const Unit> units,
       return Refuse(text, "is not a whole number of the smallest unit");
     return scaled / number.divisor;
   }
-  return Refuse(text, expected);
+  return Refuse(text, not_expected);
 }
 
 }  // namespace
 
 Result<uint64_t> ParseBytes(std::string_view text) {
-  return ParseAmount(text, kByteUnits, "is not a size such as 64MiB or 512KiB");
+  return ParseAmount(text, kByteUnits, "a size such as 64MiB or 512KiB");
 }
 
 Result<uint64_t> ParseDurationMs(std::string_view text) {
-  return ParseAmount(text, kDurationUnits, "is not a duration such as 250ms or 5s");
+  return ParseAmount(text, kDurationUnits, "a duration such as 250ms or 5s");
 }
 
 Result<uint64_t> ParseNumber(std::string_view text) {

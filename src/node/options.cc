@@ -13,11 +13,11 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <map>
+#include <memory>
 #include <ostream>
-#include <sstream>
 
 #include "base/assert.h"
 #include "base/units.h"
@@ -72,15 +72,22 @@ Result<Flags> ParseFlags(const std::vector<std::string>& args) {
   for (const OptionSpec& spec : OptionTable()) {
     std::string names = "--" + std::string(spec.name);
     if (!spec.alias.empty()) names.append(",-").append(spec.alias);
-    app.add_option(names, texts[std::string(spec.name)]);
+    app.add_option(names, texts[std::string(spec.name)])->type_name(std::string(spec.placeholder));
   }
-  app.add_option("--" + std::string(kConfigFlag), texts[std::string(kConfigFlag)]);
+  app.add_option("--" + std::string(kConfigFlag), texts[std::string(kConfigFlag)])
+      ->type_name("FILE");
+  app.allow_extras();
   try {
     app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
   } catch (const CLI::ParseError& error) {
     std::string line = error.what();
     std::ranges::replace(line, '\n', ' ');
     return Fail(Code::kInvalidArgument, line + " (arima run --help lists the flags)");
+  }
+  if (const std::vector<std::string> unknown = app.remaining(); !unknown.empty() && !flags.help) {
+    return Fail(Code::kInvalidArgument, "\"" + unknown.front() +
+                                            "\" is not a flag of arima run (arima run --help lists "
+                                            "them)");
   }
   for (auto& [name, text] : texts) {
     if (app.count("--" + name) == 0) continue;
@@ -233,14 +240,19 @@ OptionSources ProcessOptionSources() {
     sources.environment.emplace_back(*variable);
   }
   sources.read_file = [](const std::string& path) -> Result<std::string> {
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream content;
-    if (file.is_open()) content << file.rdbuf();
-    if (!file.is_open() || content.bad()) {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                               std::fclose);
+    std::string content;
+    size_t got = 0;
+    if (file) {
+      char chunk[4096];
+      while ((got = std::fread(chunk, 1, sizeof chunk, file.get())) > 0) content.append(chunk, got);
+    }
+    if (!file || std::ferror(file.get()) != 0) {
       return Fail(Code::kInvalidArgument,
                   "config: cannot read " + path + ": " + std::strerror(errno));
     }
-    return content.str();
+    return content;
   };
   return sources;
 }
@@ -288,9 +300,9 @@ Result<Resolved> ResolveOptions(const std::vector<std::string>& args,
 
 void PrintOptions(std::ostream& out) {
   for (const OptionSpec& spec : OptionTable()) {
-    out << "   --" << spec.name;
-    if (!spec.alias.empty()) out << ", -" << spec.alias;
-    out << " " << spec.placeholder << "\n         " << spec.help << "\n         (";
+    out << "   --" << spec.name << " " << spec.placeholder;
+    if (!spec.alias.empty()) out << ", -" << spec.alias << " " << spec.placeholder;
+    out << "\n         " << spec.help << "\n         (";
     if (!spec.default_text.empty()) out << "default: " << spec.default_text << "; ";
     out << AllowedValues(spec) << ") [$" << EnvironmentName(spec) << "]\n";
   }
