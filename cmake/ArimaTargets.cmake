@@ -3,6 +3,8 @@
 #   arima_library(NAME raft DEPS base)        all *.cc of the folder but *_test.cc -> arima_raft
 #   arima_library(... LIBS RocksDB::rocksdb)  third-party libraries, private to the folder
 #   arima_test(NAME raft DEPS testing)        all *_test.cc of the folder -> raft_test, run by ctest
+#   arima_program(NAME arima MAIN arima_main.cc DEPS cli)  -> build/<preset>/arima
+#   arima_fuzzer(NAME wal_recovery DEPS wal)  wal_recovery_fuzz.cc, only with ARIMA_FUZZ (clang)
 #
 # DEPS names the folders this one may include (docs/design/architecture.md section 3);
 # script/check_includes.py checks the #include lines against the same list.
@@ -24,6 +26,10 @@ endif()
 if(ARIMA_SANITIZE)
   add_compile_options(-fsanitize=${ARIMA_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${ARIMA_SANITIZE})
+endif()
+# Coverage feedback for the fuzzers in everything they link.
+if(ARIMA_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 # Whole-state invariants run after each event wherever speed is not the point.
 if(NOT CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
@@ -53,4 +59,20 @@ function(arima_test)
                              PRIVATE ARIMA_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
   add_test(NAME ${ARG_NAME}_test COMMAND ${ARG_NAME}_test)
   set_tests_properties(${ARG_NAME}_test PROPERTIES TIMEOUT 600)
+endfunction()
+
+function(arima_program)
+  cmake_parse_arguments(ARG "" "NAME;MAIN" "DEPS;LIBS" ${ARGN})
+  list(TRANSFORM ARG_DEPS PREPEND arima_)
+  add_executable(${ARG_NAME} ${ARG_MAIN})
+  target_link_libraries(${ARG_NAME} PRIVATE arima_flags ${ARG_DEPS} ${ARG_LIBS})
+  set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+endfunction()
+
+function(arima_fuzzer)
+  cmake_parse_arguments(ARG "" "NAME" "DEPS;LIBS" ${ARGN})
+  list(TRANSFORM ARG_DEPS PREPEND arima_)
+  add_executable(${ARG_NAME}_fuzz ${ARG_NAME}_fuzz.cc)
+  target_link_libraries(${ARG_NAME}_fuzz PRIVATE arima_flags ${ARG_DEPS} ${ARG_LIBS})
+  target_link_options(${ARG_NAME}_fuzz PRIVATE -fsanitize=fuzzer)
 endfunction()

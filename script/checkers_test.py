@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Proof that the checkers of the house fail on what they are there to find."""
+
+import os
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import check_headers  # noqa: E402
+import check_includes  # noqa: E402
+import tidy  # noqa: E402
+
+GOOD_HEADER = ("// What it is.\n#pragma once\n\n#include <string>\n\n"
+               "inline std::string F() { return {}; }\n")
+
+
+class Tree(unittest.TestCase):
+    """A small source tree in a temporary directory."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = folder.name
+        for header in ["base/error.h", "base/clock.h", "raft/types.h", "raft/core.h", "env/env.h",
+                       "wal/wal.h", "kv/kv.h", "service/kv_service.h", "node/node.h",
+                       "http/server.h", "testing/tools.h"]:
+            self.write("src/" + header, GOOD_HEADER)
+
+    def write(self, path, text):
+        full = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+
+
+class CheckIncludes(Tree):
+    def assert_found(self, path, line, expected):
+        self.write(path, f"// Comment.\n{line}\n")
+        problems = check_includes.check(self.root)
+        self.assertEqual(len(problems), 1, problems)
+        self.assertIn(expected, problems[0])
+        self.assertTrue(problems[0].startswith(f"{path}:2:"), problems[0])
+
+    def assert_fine(self, path, line):
+        self.write(path, f"// Comment.\n{line}\n")
+        self.assertEqual(check_includes.check(self.root), [])
+
+    def test_what_the_table_allows_is_fine(self):
+        self.assertEqual(check_includes.check(self.root), [])
+        self.assert_fine("src/wal/a.cc", '#include "raft/types.h"')
+        self.assert_fine("src/raft/a.cc", '#include "base/error.h"')
+        self.assert_fine("src/cli/run_command.cc", '#include "http/server.h"')
+        self.assert_fine("src/kv/rocks.cc", "#include <rocksdb/db.h>")
+        self.assert_fine("src/raft/a_test.cc", '#include "testing/tools.h"')
+        self.assert_fine("src/raft/b_test.cc", "#include <gtest/gtest.h>")
+
+    def test_an_upward_include_is_found(self):
+        self.assert_found("src/raft/a.cc", '#include "wal/wal.h"', "raft/ may not include")
+
+    def test_a_front_end_that_reaches_into_the_node_is_found(self):
+        self.assert_found("src/http/a.cc", '#include "node/node.h"', "http/ may not include")
+
+    def test_more_of_raft_than_its_types_is_found(self):
+        self.assert_found("src/wal/a.cc", '#include "raft/core.h"', "wal/ may not include")
+
+    def test_only_the_composition_root_sees_everything(self):
+        self.assert_found("src/cli/main.cc", '#include "http/server.h"', "cli/ may not include")
+
+    def test_test_helpers_in_the_product_are_found(self):
+        self.assert_found("src/kv/a.cc", '#include "testing/tools.h"', "kv/ may not include")
+        os.remove(os.path.join(self.root, "src/kv/a.cc"))
+        self.assert_found("src/kv/b.cc", "#include <gtest/gtest.h>", "*_test.cc")
+
+    def test_libraries_outside_their_folder_are_found(self):
+        for header in ["rocksdb/db.h", "boost/asio.hpp", "boost/beast/http.hpp", "spdlog/spdlog.h"]:
+            self.assert_found("src/raft/a.cc", f"#include <{header}>", "may appear in")
+        os.remove(os.path.join(self.root, "src/raft/a.cc"))
+        self.assert_found("src/node/node.cc", "#include <boost/asio.hpp>", "may appear in")
+
+    def test_threads_clocks_and_files_in_raft_are_found(self):
+        for header in ["<thread>", "<mutex>", "<chrono>", "<fstream>", "<random>", "<sys/socket.h>",
+                       '"base/clock.h"']:
+            self.assert_found("src/raft/a.cc", f"#include {header}", "pure function")
+
+    def test_calls_of_clock_and_chance_are_found(self):
+        for call in ["auto t = std::chrono::steady_clock::now();", "int r = rand();",
+                     'const char* home = getenv("HOME");', "std::random_device device;"]:
+            for folder in ["raft", "wal", "kv"]:
+                self.assert_found(f"src/{folder}/a.cc", call, "takes time, chance and settings")
+                os.remove(os.path.join(self.root, f"src/{folder}/a.cc"))
+
+    def test_calls_named_in_comments_and_strings_are_fine(self):
+        self.assert_fine("src/raft/a.cc", "// never calls rand() or steady_clock::now()")
+        self.assert_fine("src/raft/b.cc", 'const char* text = "getenv(x)";')
+
+    def test_a_missing_file_and_angle_brackets_are_found(self):
+        self.assert_found("src/raft/a.cc", '#include "raft/nothing.h"', "no file under src/")
+        self.assert_found("src/raft/a.cc", "#include <raft/types.h>", "angle brackets")
+
+    def test_an_unknown_folder_is_found(self):
+        self.write("src/misc/a.cc", "int a;\n")
+        self.assertIn("no row for this folder", check_includes.check(self.root)[0])
+
+    def test_cmake_dependencies_beyond_the_table_are_found(self):
+        self.write("src/kv/CMakeLists.txt", "arima_library(NAME kv DEPS base raft LIBS x)\n")
+        self.assertEqual(check_includes.check(self.root),
+                         ["src/kv/CMakeLists.txt: kv may not depend on raft"])
+        self.write("src/kv/CMakeLists.txt", "arima_library(NAME kv DEPS base LIBS raft)\n")
+        self.assertEqual(check_includes.check(self.root), [])
+
+
+class Tidy(Tree):
+    def assert_found(self, path, text, expected):
+        self.write(path, text)
+        problems = tidy.check(self.root)
+        self.assertEqual(len(problems), 1, problems)
+        self.assertIn(expected, problems[0])
+        os.remove(os.path.join(self.root, path))
+
+    def test_a_clean_tree_is_fine(self):
+        self.write("src/base/a.cc", '#include "base/error.h"\n')
+        self.write("README.md", "x" * 300 + "\n")
+        self.write("src/raft/testdata/a.txt", "spaces at the end \t\n")
+        self.assertEqual(tidy.check(self.root), [])
+
+    def test_each_rule_finds_its_case(self):
+        left_open = "TO" + "DO"
+        home = "/ho" + "me/someone"
+        for text, expected in [("int a = 1;" + " " * 91 + "//\n", "columns"), ("\tint a;\n", "tab"),
+                               ("int a; \n", "space at the end"), ("int a;", "no newline"),
+                               ("int a;\r\n", "carriage return"), ("int a;\n" * 901, "901 lines"),
+                               (f"// {left_open}: later\n", "left open"),
+                               (f"// {home}\n", "path of one machine"),
+                               ("std::this_thread::sleep_" + "for(1s);\n", "waits by the clock")]:
+            with self.subTest(expected):
+                problems = [p for _, p in tidy.check_text("src/base/a.cc", text)]
+                self.assertTrue(any(expected in p for p in problems), problems)
+
+    def test_tests_may_be_longer(self):
+        self.write("src/base/a_test.cc", "int a;\n" * 1200)
+        self.assertEqual(tidy.check(self.root), [])
+        self.assert_found("src/base/a_test.cc", "int a;\n" * 1201, "1201 lines")
+
+    def test_headers_say_what_they_are(self):
+        self.assert_found("src/base/a.h", "#pragma once\nint a;\n", "starts with a comment")
+        self.assert_found("src/base/a.h", "// A thing.\nint a;\n", "#pragma once")
+        self.assert_found("src/base/a.h", "// A thing.\n#include <a>\n#pragma once\n", "once")
+
+    def test_machine_paths_in_texts_are_found(self):
+        self.assert_found("docs/a.md", "see /ro" + "ot/notes\n", "path of one machine")
+
+    def test_scripts_without_an_ending_are_read(self):
+        self.assert_found("script/x", "#!/bin/sh\n\techo\n", "tab")
+
+
+class CheckHeaders(Tree):
+    def test_a_header_that_needs_another_include_is_found(self):
+        self.write("src/base/needy.h", "// Needs <string>.\n#pragma once\nstd::string F();\n")
+        count, problems = check_headers.check(self.root, "g++", ["base/error.h", "base/needy.h"])
+        self.assertEqual(count, 2)
+        self.assertEqual(len(problems), 1, problems)
+        self.assertIn("src/base/needy.h does not compile alone", problems[0])
+
+
+if __name__ == "__main__":
+    unittest.main()
