@@ -64,6 +64,10 @@ struct EncodedMessages {
 
 // Encodes, and remembers the entries of the last few Apps: the same entries for another peer cost
 // one copy of their headers and a reference to their bytes.
+//
+// Entries are recognised by the address of their payloads. So Forget must be called before a
+// message is appended that did not exist yet, with its payloads, at the first Append: one encoder
+// pass over all queues, then Forget.
 class MessageEncoder {
  public:
   // Payloads below this are copied together, larger ones are listed by reference.
@@ -72,7 +76,6 @@ class MessageEncoder {
   // Appends to `out`. In an App entries[i].index must be index + 1 + i (asserted).
   void Append(const raft::Message& message, EncodedMessages* out);
 
-  // Forgets the remembered entries, so that their blocks can go.
   void Forget() { recent_.clear(); }
 
  private:
@@ -82,7 +85,7 @@ class MessageEncoder {
   std::vector<std::shared_ptr<const EntriesBlock>> recent_;
 };
 
-// What Append will add at most, for limits on frames and queues.
+// What Append adds to the sections, the version byte included; for limits on frames and queues.
 size_t EncodedMetaBytes(const raft::Message& message);
 size_t EncodedPayloadBytes(const raft::Message& message);
 
