@@ -22,8 +22,15 @@ struct DeleteCommand {
 };
 using Command = std::variant<PutCommand, DeleteCommand>;
 
+// Keys have 1..kUserKeyBytesMax bytes (kv/key_schema.h; asserted here, CheckUserKey before).
 std::string EncodeCommand(const Command& command);
-// Views point into `bytes`. Any input is safe.
+// Views point into `bytes`. Any input is safe: kNotSupported for an unknown type or version,
+// kInvalidArgument for anything else that is wrong; both with a message that depends on `bytes`
+// only.
 Result<Command> DecodeCommand(std::string_view bytes);
+
+// Payload of a RecordKind::kClock record: cluster time in milliseconds.
+std::string EncodeClock(uint64_t clock_ms);
+Result<uint64_t> DecodeClock(std::string_view bytes);
 
 }  // namespace arima::kv

@@ -3,8 +3,8 @@
 // Knows nothing of Raft: a record is an index, a term, and bytes. Deterministic: the same records
 // give the same state on every node; Apply never consults a clock, a flag or chance.
 //
-// Thread rule: Apply and Flush* belong to one thread (the applier); Get, applied() and
-// durable_applied_index() may be called from any thread, at any time.
+// Thread rule: Apply belongs to one thread (the applier); everything else may be called from any
+// thread, at any time. Flush may block for a while, so it belongs on a helper thread.
 #pragma once
 
 #include <cstdint>
@@ -41,11 +41,11 @@ struct Record {
 struct ApplyResult {
   Code code = Code::kInternal;  // meaningful only when !ok
   bool ok = true;
-  std::string message;          // when !ok: deterministic, the same on all nodes
-  uint64_t revision = 0;        // of the store after the command
-  uint64_t create_revision = 0; // put
-  uint64_t version = 0;         // put
-  bool deleted = false;         // delete
+  std::string message;           // when !ok: deterministic, the same on all nodes
+  uint64_t revision = 0;         // of the store after the command
+  uint64_t create_revision = 0;  // put
+  uint64_t version = 0;          // put
+  bool deleted = false;          // delete
 };
 
 // Written in the same batch as the data it covers (docs/design/raft.md 5.1).
@@ -56,12 +56,12 @@ struct AppliedState {
   uint64_t user_op_count = 0;  // commands ever applied; 0 = pristine
   uint64_t clock_ms = 0;       // cluster time
   Uuid cluster_id;
-  std::string conf;            // encoded raft::ConfState, opaque here
+  std::string conf;  // encoded raft::ConfState, opaque here
 };
 
 struct ReadResult {
   bool found = false;
-  SharedBytes value;
+  SharedBytes value{};
   uint64_t create_revision = 0;
   uint64_t mod_revision = 0;
   uint64_t version = 0;
@@ -70,7 +70,11 @@ struct ReadResult {
 };
 
 struct StateMachineOptions {
-  uint64_t recent_keys_bytes = 256 << 20;  // table of recently used keys (architecture.md section 5)
+  uint64_t recent_keys_bytes = 256
+                               << 20;  // table of recently used keys (architecture.md section 5)
+  // Keeps clients from choosing keys that collide in that table; draw it at random where clients
+  // are not trusted. No answer depends on it.
+  uint64_t recent_keys_hash_seed = 0;
 };
 
 class StateMachine {
@@ -83,15 +87,18 @@ class StateMachine {
   ~StateMachine();
 
   // Applies consecutive records (first.index == applied().index + 1) in one engine batch.
-  // `results` gets one element per record. An error is the engine's: nothing was applied.
+  // `results` gets one element per record. An error is the engine's, or says that the records do
+  // not follow the applied ones (kInternal): nothing was applied, and the same call may be
+  // repeated.
   Status Apply(std::span<const Record> records, std::vector<ApplyResult>* results);
 
-  // The newest visible version of `key`, or the one at `revision` when not 0.
+  // The newest visible version of `key`, or the one at `revision` when not 0. kInvalidArgument for
+  // a key of a wrong length or a revision that does not exist yet, kCorruption naming the record.
   Result<ReadResult> Get(std::string_view key, uint64_t revision = 0) const;
 
-  AppliedState applied() const;          // a copy
-  uint64_t applied_index() const;        // one atomic load
-  uint64_t store_revision() const;       // one atomic load
+  AppliedState applied() const;            // a copy
+  uint64_t applied_index() const;          // one atomic load
+  uint64_t store_revision() const;         // one atomic load
   uint64_t durable_applied_index() const;  // what a crash now would leave
 
   // Starts making everything applied so far durable; `Wait` returns when it is. Flush at shutdown.
