@@ -58,6 +58,23 @@ raft::ConfState Conf(std::vector<MemberId> voters, std::vector<MemberId> learner
   return conf;
 }
 
+raft::Entry NoopOf(Term term, Index index) {
+  raft::Entry entry{term, index, raft::EntryKind::kNoop, 0, {}};
+  entry.checksum = raft::EntryChecksum(entry.kind, entry.payload.view());
+  return entry;
+}
+
+// "2" is a noop of term 2, "2:A" a command with payload A.
+raft::Entry EntryOf(const std::string& text, Index index) {
+  size_t colon = text.find(':');
+  raft::Entry entry = NoopOf(Term(ParseNumber(text.substr(0, colon)).value_or(0)), index);
+  if (colon == std::string::npos) return entry;
+  entry.kind = raft::EntryKind::kCommand;
+  entry.payload = SharedBytes::Copy(text.substr(colon + 1));
+  entry.checksum = raft::EntryChecksum(entry.kind, entry.payload.view());
+  return entry;
+}
+
 // A positional argument that must be a number.
 Result<uint64_t> NumberAt(const ScriptCommand& command, size_t position) {
   std::vector<std::string> words = command.Positional();
@@ -101,6 +118,7 @@ const std::map<std::string, RaftScript::Verb, std::less<>>& RaftScript::Verbs() 
       {"send-snapshot", &RaftScript::SendSnapshot},
       {"snapshot-ready", &RaftScript::ReportSnapshot},
       {"snapshot-sent", &RaftScript::ReportSnapshot},
+      {"forge-app", &RaftScript::ForgeApp},
       {"log", &RaftScript::ShowLog},
       {"state", &RaftScript::ShowState},
       {"status", &RaftScript::ShowStatus},
@@ -182,9 +200,7 @@ RaftNodeOptions RaftScript::NodeOptions(const ScriptCommand& command, MemberId i
   if (const auto* terms = command.Find("log")) {
     for (const std::string& text : *terms) {
       term = Term(ParseNumber(text).value_or(0));
-      raft::Entry entry{term, ++last, raft::EntryKind::kNoop, 0, {}};
-      entry.checksum = raft::EntryChecksum(entry.kind, entry.payload.view());
-      options.entries.push_back(std::move(entry));
+      options.entries.push_back(NoopOf(term, ++last));
     }
   }
   options.hard_state = {Term(command.Number("term", term.value)), MemberId(0), index};
@@ -471,6 +487,26 @@ std::string RaftScript::ReportSnapshot(const ScriptCommand& command) {
   // The id of the newest snapshot made before this call.
   (*node)->Step(raft::SnapshotSent{peer, meta.snapshot_id - 1, ok});
   return "";
+}
+
+std::string RaftScript::ForgeApp(const ScriptCommand& command) {
+  Message m;
+  m.type = raft::MessageType::kApp;
+  m.from = MemberId(NumberAt(command, 0).value_or(0));
+  m.to = MemberId(NumberAt(command, 1).value_or(0));
+  m.term = Term(command.Number("term", 0));
+  m.commit = Index(command.Number("commit", 0));
+  std::string prev = command.Get("prev");
+  size_t slash = prev.find('/');
+  if (slash == std::string::npos) return "error: prev=TERM/INDEX\n";
+  m.log_term = Term(ParseNumber(prev.substr(0, slash)).value_or(0));
+  m.index = Index(ParseNumber(prev.substr(slash + 1)).value_or(0));
+  Index index = m.index;
+  if (const auto* entries = command.Find("entries")) {
+    for (const std::string& text : *entries) m.entries.push_back(EntryOf(text, ++index));
+  }
+  network_.push_back(m);
+  return Describe(m) + "\n";
 }
 
 // ---------------------------------------------------------------- views

@@ -24,6 +24,8 @@
 //   send-snapshot N PEER    a snapshot of N's state machine reaches PEER, unasked
 //   snapshot-ready N PEER   answers a snapshot request (manual-snapshots nodes)
 //   snapshot-sent N PEER ok|failed
+//   forge-app FROM TO term=T prev=T/I commit=I entries=(t1,t2:text,..)
+//       puts an App into the network that no node sent; t = noop of that term, t:text = command
 //   log N                   what lies on the disk, and what is known about it
 //   state [N..]             one line per node        status N   progress of its peers
 //   network                 messages under way
@@ -71,6 +73,7 @@ class RaftScript {
   std::string Stabilize(const ScriptCommand& command);
   std::string SendSnapshot(const ScriptCommand& command);
   std::string ReportSnapshot(const ScriptCommand& command);
+  std::string ForgeApp(const ScriptCommand& command);
   std::string ShowLog(const ScriptCommand& command);
   std::string ShowState(const ScriptCommand& command);
   std::string ShowStatus(const ScriptCommand& command);
