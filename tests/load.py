@@ -1,0 +1,165 @@
+"""Load that knows what it was promised.
+
+Each write uses a key of its own, so that afterwards every key tells one story:
+  acknowledged (200)            the value must be there, for ever
+  refused (503, 429, no TCP)    "not applied": the key must not exist
+  unknown (504, cut connection) either, but nothing else
+"""
+
+import http.client
+import itertools
+import threading
+import time
+
+from harness import fetch, key_target, seconds, wait_until
+
+PACE_S = 0.004  # between two writes of one worker: the nodes get most of the two cores
+REQUEST_TIMEOUT_S = 20
+
+
+class Load:
+    def __init__(self, nodes, workers=4, prefix="load"):
+        self.nodes = list(nodes)
+        self.prefix = prefix
+        self.stopping = threading.Event()
+        self.lock = threading.Lock()
+        self.acknowledged = {}
+        self.unknown = {}
+        self.refused = {}
+        self.problems = []
+        self.ack_times = []
+        self.threads = [threading.Thread(target=self.work, args=(number,), daemon=True)
+                        for number in range(workers)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(seconds(2 * REQUEST_TIMEOUT_S))
+            if thread.is_alive():
+                self.problems.append("a load worker hangs")
+
+    def count(self):
+        with self.lock:
+            return len(self.acknowledged)
+
+    def wait_more(self, count=20, within_s=15):
+        """Until `count` further writes were acknowledged."""
+        goal = self.count() + count
+        wait_until(lambda: self.count() >= goal, f"{count} more acknowledged writes", within_s)
+
+    def first_ack_after(self, moment):
+        with self.lock:
+            later = [t for t in self.ack_times if t > moment]
+        return min(later) if later else None
+
+    def work(self, number):
+        turn = number
+        connection = None
+        for i in itertools.count():
+            if self.stopping.wait(PACE_S):
+                break
+            key = f"{self.prefix}/{number}/{i}"
+            value = f"value of {key}"
+            if connection is None:
+                connection = self.nodes[turn % len(self.nodes)].connect(REQUEST_TIMEOUT_S)
+                try:
+                    connection.connect()
+                except OSError:
+                    connection = None
+                    turn += 1
+                    self.note(self.refused, key, value)
+                    continue
+            if not self.write(connection, key, value):
+                connection.close()
+                connection = None
+                turn += 1
+        if connection is not None:
+            connection.close()
+
+    def write(self, connection, key, value):
+        """One write; False when the worker should go to another node."""
+        started = time.monotonic()
+        try:
+            response = fetch(connection, "POST", "/store/", {"key": key, "value": value})
+        except (OSError, http.client.HTTPException):
+            self.note(self.unknown, key, value)
+            return False
+        if response.status == 200:
+            if response.json() != {"data": {"key": key, "value": value},
+                                   "message": "success fetching data"}:
+                self.problems.append(f"{key}: {response}")
+            with self.lock:
+                self.acknowledged[key] = value
+                self.ack_times.append(time.monotonic())
+            return True
+        if response.status in (429, 503):
+            if "retry-after" not in response.headers:
+                self.problems.append(f"{key}: no Retry-After: {response}")
+            self.note(self.refused, key, value)
+        elif response.status == 504:
+            if response.json().get("outcome") != "unknown":
+                self.problems.append(f"{key}: no outcome in {response}")
+            self.note(self.unknown, key, value)
+        else:
+            self.problems.append(f"{key}: {response} after {time.monotonic() - started:.1f} s")
+            self.note(self.unknown, key, value)
+        return False
+
+    def note(self, where, key, value):
+        with self.lock:
+            where[key] = value
+
+    def verify(self, nodes, query=""):
+        """Reads every key back, spread over `nodes`; a list of what is not as promised."""
+        problems = list(self.problems)
+        parts = [[] for _ in nodes]
+        keys = [*self.acknowledged, *self.unknown, *self.refused]
+        for i, key in enumerate(keys):
+            parts[i % len(nodes)].append(key)
+        threads = [threading.Thread(target=self.verify_part, args=(node, part, query, problems))
+                   for node, part in zip(nodes, parts)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return problems
+
+    def verify_part(self, node, keys, query, problems):
+        connection = node.connect(REQUEST_TIMEOUT_S)
+        try:
+            for key in keys:
+                response = fetch(connection, "GET", key_target(key, query))
+                problem = self.judge(key, response)
+                if problem:
+                    problems.append(f"{problem} (asked {node.name})")
+        except (OSError, http.client.HTTPException) as error:
+            problems.append(f"{node.name} failed while keys were read back: {error!r}")
+        finally:
+            connection.close()
+
+    def judge(self, key, response):
+        """What is wrong with this answer, given what was promised; None when nothing."""
+        if response.status not in (200, 404):
+            return f"{key}: read back with {response}"
+        value = response.json()["data"]["value"] if response.status == 200 else None
+        if key in self.acknowledged:
+            if value != self.acknowledged[key]:
+                return f"LOST: {key} was acknowledged, now {response}"
+        elif key in self.refused:
+            if value is not None:
+                return f"{key} was refused as not applied, but exists: {response}"
+        elif value not in (None, self.unknown[key]):
+            return f"{key}: a value nobody wrote: {response}"
+        return None
+
+    def summary(self):
+        return (f"{len(self.acknowledged)} acknowledged, {len(self.unknown)} unknown, "
+                f"{len(self.refused)} refused")
