@@ -34,7 +34,6 @@ struct HelloOk {
   raft::MemberId member;             // who answers
   Uuid incarnation;
   std::string name;
-  std::string address;  // as in Hello
   friend bool operator==(const HelloOk&, const HelloOk&) = default;
 };
 
