@@ -1,0 +1,35 @@
+// First start, and making the empty log and database that belong to an identity.
+//
+// Every log of a cluster grows from one point: index 1, term 1, with OriginConf() in force, so that
+// nobody ever replays "entry 1 = my own configuration". The founder's name and addresses follow as
+// an ordinary configuration entry. docs/design/raft.md 8.2, 8.3.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+#include "node/data_dir.h"
+#include "node/identity.h"
+#include "raft/types.h"
+
+namespace arima::node {
+
+// One voter, member 1, nothing known about it yet. The same for every cluster.
+raft::ConfState OriginConf();
+
+// What Create needs besides the identity.
+struct StorageOptions {
+  uint64_t wal_segment_bytes = 64 << 20;
+  uint64_t block_cache_bytes = 64 << 20;
+  uint64_t recent_keys_bytes = 256 << 20;
+};
+
+// Reads the identity, or founds a new one-member cluster. kConflict: `name` is not the one of the
+// identity, or the directory is not ours. The data may still have to be made (data_ready).
+Result<Identity> LoadOrFound(DataDir& dir, const std::string& name);
+
+// Discards what lies there, makes an empty log and database at the origin, then marks the identity
+// data_ready. Called only while it is not: a crash in between starts over.
+Status CreateData(DataDir& dir, Identity* identity, const StorageOptions& options);
+
+}  // namespace arima::node

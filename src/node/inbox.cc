@@ -1,0 +1,76 @@
+#include "node/inbox.h"
+
+#include <utility>
+
+namespace arima::node {
+
+bool Inbox::AddWrite(ClientWrite& write) {
+  bool was_empty = false;
+  {
+    MutexLock lock(&mutex_);
+    uint64_t bytes = write.command.size();
+    bool full = write_bytes_ != 0 && write_bytes_ + bytes > limits_.write_bytes_max;
+    if (closed_ || full) {
+      ++refused_;
+      return false;
+    }
+    was_empty = batch_.empty();
+    write_bytes_ += bytes;
+    batch_.writes.push_back(std::move(write));
+  }
+  Wake(was_empty);
+  return true;
+}
+
+bool Inbox::AddRead(ReadWaiter& read) {
+  bool was_empty = false;
+  {
+    MutexLock lock(&mutex_);
+    if (closed_ || batch_.reads.size() >= limits_.reads_max) {
+      ++refused_;
+      return false;
+    }
+    was_empty = batch_.empty();
+    batch_.reads.push_back(std::move(read));
+  }
+  Wake(was_empty);
+  return true;
+}
+
+void Inbox::AddLogCompletions(std::vector<LogCompletion> completions) {
+  bool was_empty = false;
+  {
+    MutexLock lock(&mutex_);
+    was_empty = batch_.empty();
+    for (LogCompletion& completion : completions) batch_.log.push_back(std::move(completion));
+  }
+  Wake(was_empty);
+}
+
+void Inbox::AddInput(raft::Input input) {
+  bool was_empty = false;
+  {
+    MutexLock lock(&mutex_);
+    was_empty = batch_.empty();
+    batch_.inputs.push_back(std::move(input));
+  }
+  Wake(was_empty);
+}
+
+InboxBatch Inbox::Take() {
+  MutexLock lock(&mutex_);
+  write_bytes_ = 0;
+  return std::exchange(batch_, {});
+}
+
+void Inbox::Close() {
+  MutexLock lock(&mutex_);
+  closed_ = true;
+}
+
+uint64_t Inbox::refused() {
+  MutexLock lock(&mutex_);
+  return refused_;
+}
+
+}  // namespace arima::node

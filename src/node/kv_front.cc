@@ -1,0 +1,120 @@
+#include "node/kv_front.h"
+
+#include <utility>
+
+#include "kv/command.h"
+#include "service/limits.h"
+
+namespace arima::node {
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+// Clocks of two machines differ in rate by at most this much (docs/design/raft.md 1.11).
+constexpr uint64_t kDriftDivisor = 20;
+
+Status CheckKey(std::string_view key) {
+  if (key.empty()) return Fail(Code::kInvalidArgument, "the key is empty");
+  if (key.size() > service::kKeyBytesMax) {
+    return Fail(Code::kTooLarge, "the key has " + std::to_string(key.size()) +
+                                     " bytes, the limit is " +
+                                     std::to_string(service::kKeyBytesMax));
+  }
+  return {};
+}
+
+Error Full() {
+  return {Code::kOverloaded,
+          "this node has more unanswered requests than it may hold; the request was not applied, "
+          "repeat it after a pause"};
+}
+
+}  // namespace
+
+KvFront::KvFront(SharedState* shared, Clock* clock, uint64_t value_bytes_max)
+    : shared_(*shared), clock_(*clock), value_bytes_max_(value_bytes_max) {}
+
+std::shared_ptr<Replica> KvFront::Usable(Error* why) {
+  if (shared_.removed()) {
+    *why = {Code::kRemoved, "node was removed from the cluster; use another node"};
+    return nullptr;
+  }
+  return shared_.replica(why);
+}
+
+void KvFront::Propose(std::string command, uint64_t timeout_ms, WriteDone done) {
+  Error why;
+  std::shared_ptr<Replica> replica = Usable(&why);
+  if (replica == nullptr) return done(std::unexpected(std::move(why)));
+  ClientWrite write;
+  write.checksum = raft::EntryChecksum(raft::EntryKind::kCommand, command);
+  write.command = SharedBytes::Take(std::move(command));
+  write.deadline_ns = clock_.NowNs() + timeout_ms * kMs;
+  write.done = std::move(done);
+  if (!replica->loop().inbox().AddWrite(write)) write.done(std::unexpected(Full()));
+}
+
+void KvFront::Put(service::PutRequest request, service::Done<service::PutResponse> done) {
+  if (Status key = CheckKey(request.key); !key) return done(std::unexpected(key.error()));
+  if (request.value.size() > value_bytes_max_) {
+    return done(Fail(Code::kTooLarge, "the value has " + std::to_string(request.value.size()) +
+                                          " bytes, the limit is " +
+                                          std::to_string(value_bytes_max_) +
+                                          "; --max-value-bytes raises it"));
+  }
+  std::string command = kv::EncodeCommand(kv::PutCommand{request.key, request.value.view(), 0});
+  Propose(std::move(command), request.timeout_ms,
+          [done = std::move(done)](Result<kv::ApplyResult> result) mutable {
+            if (!result) return done(std::unexpected(std::move(result.error())));
+            if (!result->ok) return done(Fail(result->code, std::move(result->message)));
+            done(service::PutResponse{result->revision, result->create_revision, result->version});
+          });
+}
+
+void KvFront::Delete(service::DeleteRequest request, service::Done<service::DeleteResponse> done) {
+  if (Status key = CheckKey(request.key); !key) return done(std::unexpected(key.error()));
+  std::string command = kv::EncodeCommand(kv::DeleteCommand{request.key});
+  Propose(std::move(command), request.timeout_ms,
+          [done = std::move(done)](Result<kv::ApplyResult> result) mutable {
+            if (!result) return done(std::unexpected(std::move(result.error())));
+            if (!result->ok) return done(Fail(result->code, std::move(result->message)));
+            done(service::DeleteResponse{result->revision, result->deleted});
+          });
+}
+
+void KvFront::ReadBarrier(service::BarrierRequest request, service::Done<void> done) {
+  Error why;
+  std::shared_ptr<Replica> replica = Usable(&why);
+  if (replica == nullptr) return done(std::unexpected(std::move(why)));
+  ReadWaiter read;
+  read.deadline_ns = clock_.NowNs() + request.timeout_ms * kMs;
+  read.done = std::move(done);
+  if (!replica->loop().inbox().AddRead(read)) read.done(std::unexpected(Full()));
+}
+
+Result<service::GetResponse> KvFront::GetLocal(const service::GetRequest& request) {
+  if (Status key = CheckKey(request.key); !key) return std::unexpected(key.error());
+  Error why;
+  std::shared_ptr<Replica> replica = Usable(&why);
+  if (replica == nullptr) return std::unexpected(std::move(why));
+  service::GetResponse response;
+  if (request.consistency == service::Consistency::kStale) {
+    Staleness staleness = shared_.staleness();
+    if (staleness.known && replica->machine().applied_index() >= staleness.needs_index) {
+      uint64_t passed_ns = clock_.NowNs() - staleness.base_ns;
+      uint64_t age_ns = staleness.offset_ns + passed_ns + passed_ns / kDriftDivisor;
+      response.staleness_ms = (age_ns + kMs - 1) / kMs;
+    }
+  }
+  Result<kv::ReadResult> read = replica->machine().Get(request.key);
+  if (!read) return std::unexpected(std::move(read.error()));
+  response.found = read->found;
+  response.value = std::move(read->value);
+  response.create_revision = read->create_revision;
+  response.mod_revision = read->mod_revision;
+  response.version = read->version;
+  response.lease = read->lease;
+  response.store_revision = read->store_revision;
+  return response;
+}
+
+}  // namespace arima::node

@@ -1,0 +1,89 @@
+#include "node/log_helper.h"
+
+#include <chrono>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace arima::node {
+namespace {
+
+// How often the preparer looks whether a segment was used.
+constexpr auto kPreparePause = std::chrono::milliseconds(100);
+
+}  // namespace
+
+LogReader::LogReader(const wal::Wal* wal, Inbox* inbox, Logger* logger)
+    : wal_(*wal), inbox_(*inbox), logger_(*logger) {}
+
+LogReader::~LogReader() { ARIMA_ASSERT(!thread_.joinable()); }
+
+void LogReader::Start() {
+  thread_ = std::thread([this] {
+    while (true) {
+      std::vector<raft::LoadEntries> loads = queue_.PopAll();
+      if (loads.empty()) return;
+      for (const raft::LoadEntries& load : loads) Load(load);
+    }
+  });
+}
+
+void LogReader::Stop() {
+  queue_.Close();
+  if (thread_.joinable()) thread_.join();
+}
+
+void LogReader::Submit(raft::LoadEntries load) {
+  bool queued = queue_.Push(std::move(load), 0);
+  ARIMA_ASSERT(queued);
+}
+
+void LogReader::Load(const raft::LoadEntries& load) {
+  raft::EntriesLoaded loaded;
+  loaded.to = load.to;
+  loaded.low = load.low;
+  Result<std::vector<raft::Entry>> entries = wal_.Read(load.low, load.high, load.bytes_max);
+  if (entries) {
+    loaded.entries = std::move(*entries);
+  } else if (entries.error().code == Code::kCompacted) {
+    loaded.status = raft::LoadStatus::kCompacted;
+  } else {
+    logger_.Error("log_read_failed", entries.error().ToString(),
+                  {{"first_index", load.low.value}, {"end_index", load.high.value}});
+    loaded.status = raft::LoadStatus::kUnavailable;
+  }
+  inbox_.AddInput(std::move(loaded));
+}
+
+SegmentHelper::SegmentHelper(wal::Wal* wal, Logger* logger) : wal_(*wal), logger_(*logger) {}
+
+SegmentHelper::~SegmentHelper() { ARIMA_ASSERT(!thread_.joinable()); }
+
+void SegmentHelper::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void SegmentHelper::Stop() {
+  {
+    MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  stopping_changed_.NotifyAll();
+  if (thread_.joinable()) thread_.join();
+}
+
+void SegmentHelper::Run() {
+  bool failed = false;
+  while (true) {
+    Result<bool> worked = wal_.preparer().PrepareOne();
+    if (!worked && !failed) {
+      logger_.Warn("segment_not_prepared", worked.error().ToString());
+    }
+    failed = !worked;
+    MutexLock lock(&mutex_);
+    if (!stopping_ && !(worked && *worked)) stopping_changed_.WaitFor(&mutex_, kPreparePause);
+    if (stopping_) return;
+  }
+}
+
+}  // namespace arima::node

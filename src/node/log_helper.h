@@ -1,0 +1,55 @@
+// Threads beside the log writer: one reads old entries for slow peers and for the applier after a
+// restart, one keeps segment files ready, so that neither stops the core or the writer.
+//
+// Thread rule: Submit from the core thread; Start and Stop from the replica's owner.
+#pragma once
+
+#include <thread>
+
+#include "base/bounded_queue.h"
+#include "base/mutex.h"
+#include "node/inbox.h"
+#include "node/logger.h"
+#include "node/raft_loop.h"
+#include "wal/wal.h"
+
+namespace arima::node {
+
+class LogReader final : public LoadSink {
+ public:
+  LogReader(const wal::Wal* wal, Inbox* inbox, Logger* logger);
+  ~LogReader() override;
+  void Start();
+  void Stop();
+  // The core has at most one load outstanding per peer, so the queue is bounded by membership.
+  void Submit(raft::LoadEntries load) override;
+
+ private:
+  void Load(const raft::LoadEntries& load);
+
+  const wal::Wal& wal_;
+  Inbox& inbox_;
+  Logger& logger_;
+  BoundedQueue<raft::LoadEntries> queue_{UINT64_MAX};
+  std::thread thread_;
+};
+
+class SegmentHelper {
+ public:
+  SegmentHelper(wal::Wal* wal, Logger* logger);
+  ~SegmentHelper();
+  void Start();
+  void Stop();
+
+ private:
+  void Run() EXCLUDES(mutex_);
+
+  wal::Wal& wal_;
+  Logger& logger_;
+  Mutex mutex_;
+  CondVar stopping_changed_;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace arima::node

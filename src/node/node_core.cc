@@ -1,0 +1,221 @@
+// Life of the core thread and of the replica under it. What peers ask is in node_peers.cc, what
+// operators are shown in node_report.cc.
+#include "node/node_core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/hex.h"
+#include "base/random.h"
+#include "codec/conf_codec.h"
+
+namespace arima::node {
+namespace {
+
+constexpr uint64_t kTickNs = 10'000'000;
+
+class IoWaker final : public Waker {
+ public:
+  explicit IoWaker(transport::IoLoop* io) : io_(*io) {}
+  void Wake() override { io_.Wake(); }
+
+ private:
+  transport::IoLoop& io_;
+};
+
+}  // namespace
+
+NodeCore::NodeCore(const NodeOptions& options, Clock* clock, Logger* logger, SharedState* shared)
+    : options_(options),
+      clock_(*clock),
+      logger_(*logger),
+      shared_(*shared),
+      waker_(std::make_shared<IoWaker>(&io_)),
+      membership_(this) {}
+
+NodeCore::~NodeCore() = default;
+
+arima::Status NodeCore::Open(env::Env* env) {
+  auto dir = DataDir::Open(env, options_.volume_dir);
+  if (!dir) return std::unexpected(dir.error());
+  dir_ = std::move(*dir);
+  auto identity = LoadOrFound(*dir_, options_.name);
+  if (!identity) return std::unexpected(identity.error());
+  identity_ = std::move(*identity);
+  if (!identity_.data_ready) {
+    if (auto made = CreateData(*dir_, &identity_, options_.replica.storage); !made) return made;
+  }
+  // Before the replica: a port that is taken must not cost a recovery.
+  transport::TcpOptions tcp;
+  tcp.listen_host = options_.raft_listen_host;
+  tcp.listen_port = options_.raft_port;
+  tcp.seed = SystemRandom64();
+  auto transport = transport::TcpTransport::Open(&io_, tcp, this, this);
+  if (!transport) return std::unexpected(transport.error());
+  transport_ = std::move(*transport);
+  if (auto opened = OpenReplica(); !opened) return opened;
+  logger_.Info("node_started", "node is up",
+               {{"cluster_id", ToHex(identity_.cluster_id)},
+                {"member_id", identity_.member_id.value},
+                {"state", IdentityStateName(identity_.state)},
+                {"raft_address", options_.raft_address}});
+  return {};
+}
+
+arima::Status NodeCore::OpenReplica() {
+  seed_conf_ = {};
+  if (!identity_.seed_conf.empty()) {
+    auto seed = codec::DecodeConfState(identity_.seed_conf);
+    if (!seed) return std::unexpected(seed.error());
+    seed_conf_ = std::move(*seed);
+  }
+  auto replica =
+      Replica::Open(*dir_, identity_, options_.replica, waker_, &clock_, &logger_, clock_.NowNs());
+  if (!replica) return std::unexpected(replica.error());
+  replica_ = std::move(*replica);
+  conf_ = replica_->loop().Status().conf;
+  membership_.OnConfChanged(*conf_);
+  replica_->Start(this, this);
+  UpdatePeers();
+  Publish();
+  shared_.SetReplica(replica_);
+  return {};
+}
+
+void NodeCore::CloseReplica(const Error& why) {
+  shared_.TakeReplica(why);
+  replica_->Stop(why);
+  replica_.reset();
+}
+
+void NodeCore::RestartReplica(const Error& why) {
+  CloseReplica(why);
+  if (auto opened = OpenReplica(); !opened) {
+    logger_.Fatal("replica_not_reopened", opened.error().ToString());
+  }
+}
+
+void NodeCore::ReplaceData(const transport::AbsorbRequest& request) {
+  CloseReplica({Code::kUnavailable, "node is joining cluster " + ToHex(request.cluster_id) +
+                                        "; nothing was applied, repeat the request later"});
+  identity_.cluster_id = request.cluster_id;
+  identity_.member_id = request.member;
+  identity_.state = IdentityState::kJoining;
+  identity_.data_ready = false;
+  identity_.seed_conf = codec::EncodeConfState(request.conf);
+  auto done = dir_->WriteIdentity(&identity_);
+  if (done) done = CreateData(*dir_, &identity_, options_.replica.storage);
+  if (done) done = OpenReplica();
+  if (!done) {
+    logger_.Fatal("join_failed",
+                  "this node could not take over the cluster's identity; it starts "
+                  "over at the next start: " +
+                      done.error().ToString());
+  }
+  logger_.Info(
+      "joined_cluster", "this node is now a learner of another cluster",
+      {{"cluster_id", ToHex(identity_.cluster_id)}, {"member_id", identity_.member_id.value}});
+}
+
+void NodeCore::Run() {
+  while (!stopping_) {
+    uint64_t now_ns = clock_.NowNs();
+    uint64_t deadline_ns = std::min(next_tick_ns_, replica_->loop().NextDeadlineNs());
+    io_.RunOnce(deadline_ns > now_ns ? deadline_ns - now_ns : 0);
+    now_ns = clock_.NowNs();
+    replica_->loop().Process(now_ns);
+    if (now_ns >= next_tick_ns_) {
+      next_tick_ns_ = now_ns + kTickNs;
+      OnTick(now_ns);
+    }
+  }
+}
+
+void NodeCore::OnTick(uint64_t now_ns) {
+  membership_.Poll(now_ns);
+  Publish();
+  bool leads = replica_->loop().soft().role == raft::Role::kLeader;
+  if (!leads) {
+    for (auto& done : std::exchange(hand_over_waiters_, {})) done();
+  }
+}
+
+void NodeCore::Close() {
+  Error why{Code::kUnavailable, "the node is stopping; nothing was applied, use another node"};
+  membership_.FailAll(why);
+  transport_.reset();
+  if (replica_ != nullptr) CloseReplica(why);
+  for (auto& done : std::exchange(hand_over_waiters_, {})) done();
+}
+
+void NodeCore::HandOver(std::move_only_function<void()> done) {
+  bool leads_others =
+      replica_->loop().soft().role == raft::Role::kLeader && conf_->voters.size() > 1;
+  if (!leads_others) return done();
+  hand_over_waiters_.push_back(std::move(done));
+  TransferLeadership();
+}
+
+void NodeCore::SetState(IdentityState state) {
+  if (identity_.state == state) return;
+  identity_.state = state;
+  if (auto written = dir_->WriteIdentity(&identity_); !written) {
+    logger_.Fatal("identity_write_failed", written.error().ToString());
+  }
+}
+
+raft::CoreStatus NodeCore::Status() { return replica_->loop().Status(); }
+
+void NodeCore::ProposeConf(raft::ConfChange change, bool force, ConfRejected rejected) {
+  replica_->loop().ProposeConf(std::move(change), force, std::move(rejected), clock_.NowNs());
+}
+
+void NodeCore::TransferLeadership() { replica_->loop().Step(raft::Transfer{}, clock_.NowNs()); }
+
+void NodeCore::OnSoftState(const raft::SoftState& soft) {
+  if (soft.leader && soft.leader != last_leader_) {
+    last_leader_ = soft.leader;
+    ++leader_changes_;
+  }
+  announcing_ = false;
+  Publish();
+}
+
+void NodeCore::OnConfChanged(std::shared_ptr<const raft::ConfState> conf) {
+  conf_ = std::move(conf);
+  membership_.OnConfChanged(*conf_);
+  announcing_ = false;
+  bool member = conf_->members.contains(identity_.member_id);
+  if (member && conf_->members.size() > 1 && identity_.state != IdentityState::kRemoved) {
+    SetState(IdentityState::kMember);
+  } else if (!member && identity_.state == IdentityState::kMember) {
+    SetState(IdentityState::kRemoved);
+    logger_.Warn("removed",
+                 "this node was removed from the cluster; its data stays on disk. To "
+                 "use it again, start it with an empty volume directory and join");
+  }
+  UpdatePeers();
+  Publish();
+}
+
+// A leader's own entry in the configuration says where it is now. The founder's first entry does
+// this; later ones follow a restart with another address.
+void NodeCore::AnnounceOwnAddress(const raft::CoreStatus& status) {
+  if (announcing_ || status.soft.role != raft::Role::kLeader) return;
+  auto own = status.conf->members.find(identity_.member_id);
+  if (own == status.conf->members.end()) return;
+  raft::MemberInfo info = own->second;
+  bool alone = status.conf->members.size() == 1;
+  info.name = identity_.name;
+  info.incarnation = identity_.incarnation;
+  info.http_address = options_.http_address;
+  if (alone || options_.raft_address_given) info.raft_address = options_.raft_address;
+  if (info == own->second) return;
+  announcing_ = true;
+  raft::ConfChange change;
+  change.changes.push_back({raft::ConfOp::kUpdate, std::move(info)});
+  ProposeConf(std::move(change), false,
+              [this](const raft::ProposalRejected&) { announcing_ = false; });
+}
+
+}  // namespace arima::node

@@ -1,0 +1,128 @@
+// NodeCore: everything of a node that lives on the core thread. Drives the replica's raft loop,
+// talks to peers, decides joins and removals, keeps the identity file, publishes what front ends
+// show. Thread rule: the core thread, except Post.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "node/bootstrap.h"
+#include "node/data_dir.h"
+#include "node/identity.h"
+#include "node/logger.h"
+#include "node/membership.h"
+#include "node/node.h"
+#include "node/shared_state.h"
+#include "transport/io_context.h"
+#include "transport/tcp_transport.h"
+#include "transport/transport.h"
+
+namespace arima::node {
+
+class NodeCore final : public RaftLoopHost,
+                       public MembershipHost,
+                       public MessageSink,
+                       public transport::PeerPolicy,
+                       public transport::TransportHandler {
+ public:
+  NodeCore(const NodeOptions& options, Clock* clock, Logger* logger, SharedState* shared);
+  ~NodeCore() override;
+
+  // Before the core thread runs: identity, data, listener.
+  arima::Status Open(env::Env* env);
+  // The body of the core thread; returns after RequestStop.
+  void Run();
+  // After Run returned.
+  void Close();
+
+  // Any thread: runs `task` on the core thread.
+  void Post(std::move_only_function<void()> task) { io_.Post(std::move(task)); }
+  void RequestStop() { stopping_ = true; }
+
+  Membership& membership() { return membership_; }
+  uint16_t raft_port() const { return transport_->port(); }
+  uint64_t NowNs() { return clock_.NowNs(); }
+  // Starts handing leadership to another voter; `done` when this node does not lead (any more).
+  void HandOver(std::move_only_function<void()> done);
+  std::vector<service::Check> Readiness();
+  std::vector<service::ClusterService::Metric> Metrics();
+
+  // --- MembershipHost
+  raft::CoreStatus Status() override;
+  const Identity& identity() override { return identity_; }
+  service::Stats CurrentStats() override;
+  void ProposeConf(raft::ConfChange change, bool force, ConfRejected rejected) override;
+  void TransferLeadership() override;
+  void Call(const std::string& address, transport::ControlKind kind, std::string body,
+            uint64_t timeout_ms, CallDone done) override;
+  void LogEvent(std::string_view event, std::string_view message) override;
+
+  // --- RaftLoopHost
+  void OnSoftState(const raft::SoftState& soft) override;
+  void OnConfChanged(std::shared_ptr<const raft::ConfState> conf) override;
+  void OnEvent(const raft::Event& event) override;
+
+  // --- MessageSink
+  void Send(std::vector<raft::Message> messages) override;
+
+  // --- transport::PeerPolicy
+  transport::HelloDecision Check(const transport::Hello& hello) override;
+  transport::Hello MakeHello(raft::MemberId to) override;
+
+  // --- transport::TransportHandler
+  void OnMessage(raft::Message&& message) override;
+  void OnUnreachable(raft::MemberId peer) override;
+  void OnPeerClosed(raft::MemberId peer) override;
+  void OnRefused(raft::MemberId peer, const transport::Refuse& refuse) override;
+  void OnAddress(const transport::Hello& hello) override;
+  void OnControl(transport::ControlRequest&& request, transport::Responder responder) override;
+  void OnEvent(const transport::TransportEvent& event) override;
+
+ private:
+  arima::Status OpenReplica();
+  void CloseReplica(const Error& why);
+  // Identity, then data, then a new replica; a failure here ends the process with its reason.
+  void ReplaceData(const transport::AbsorbRequest& request);
+  void RestartReplica(const Error& why);
+
+  void OnTick(uint64_t now_ns);
+  void Publish();
+  void AnnounceOwnAddress(const raft::CoreStatus& status);
+  void SetState(IdentityState state);
+
+  // The newest configuration this node knows of: its own, or the one the absorbing leader named.
+  const raft::ConfState& KnownConf() const;
+  void UpdatePeers();
+  bool Pristine();
+  transport::ControlAnswer AnswerProbe();
+  transport::ControlAnswer Absorb(std::string_view body);
+  void ForwardedJoin(const transport::ControlRequest& request, transport::Responder responder);
+  void ForwardedRemove(const transport::ControlRequest& request, transport::Responder responder);
+
+  const NodeOptions options_;
+  Clock& clock_;
+  Logger& logger_;
+  SharedState& shared_;
+  transport::IoLoop io_;
+  std::shared_ptr<Waker> waker_;
+  std::unique_ptr<DataDir> dir_;
+  Identity identity_;
+  raft::ConfState seed_conf_;  // decoded Identity::seed_conf
+  std::shared_ptr<const raft::ConfState> conf_;
+  std::unique_ptr<transport::TcpTransport> transport_;
+  std::shared_ptr<Replica> replica_;
+  Membership membership_;
+  bool stopping_ = false;
+  bool announcing_ = false;  // a change of the own address is proposed
+  uint64_t next_tick_ns_ = 0;
+  std::vector<std::move_only_function<void()>> hand_over_waiters_;
+  uint64_t leader_changes_ = 0;
+  raft::MemberId last_leader_;
+};
+
+}  // namespace arima::node

@@ -1,0 +1,229 @@
+// NodeCore: what other nodes say and ask. docs/design/raft.md section 8.
+#include <algorithm>
+#include <utility>
+
+#include "base/hex.h"
+#include "codec/conf_codec.h"
+#include "kv/state_machine.h"
+#include "node/answer_codec.h"
+#include "node/node_core.h"
+
+namespace arima::node {
+
+using transport::RefuseReason;
+
+void NodeCore::Send(std::vector<raft::Message> messages) { transport_->Send(std::move(messages)); }
+
+void NodeCore::OnMessage(raft::Message&& message) {
+  replica_->loop().Step(raft::PeerMessage{std::move(message)}, clock_.NowNs());
+}
+
+void NodeCore::OnUnreachable(raft::MemberId peer) {
+  replica_->loop().Step(raft::Unreachable{peer}, clock_.NowNs());
+}
+
+void NodeCore::OnPeerClosed(raft::MemberId peer) {
+  if (replica_->loop().soft().leader == peer) {
+    replica_->loop().Step(raft::LeaderLost{peer}, clock_.NowNs());
+  }
+}
+
+const raft::ConfState& NodeCore::KnownConf() const {
+  return seed_conf_.index > conf_->index ? seed_conf_ : *conf_;
+}
+
+void NodeCore::UpdatePeers() {
+  transport::PeerMap peers;
+  for (const auto& [id, member] : KnownConf().members) {
+    if (id == identity_.member_id || member.raft_address.empty()) continue;
+    peers[id] = {member.raft_address, member.incarnation, member.name};
+  }
+  transport_->SetPeers(peers);
+}
+
+transport::Hello NodeCore::MakeHello(raft::MemberId to) {
+  transport::Hello hello;
+  hello.cluster_id = identity_.cluster_id;
+  hello.from = identity_.member_id;
+  hello.from_incarnation = identity_.incarnation;
+  hello.to = to;
+  hello.name = identity_.name;
+  if (options_.raft_address_given) hello.address = options_.raft_address;
+  return hello;
+}
+
+transport::HelloDecision NodeCore::Check(const transport::Hello& hello) {
+  const raft::ConfState& conf = KnownConf();
+  auto refuse = [&](RefuseReason reason, std::string text) {
+    transport::HelloDecision decision;
+    decision.refuse = {reason, conf.next_member_id, conf.index, std::move(text)};
+    return decision;
+  };
+  if (hello.cluster_id != identity_.cluster_id) {
+    return refuse(RefuseReason::kWrongCluster,
+                  "this node belongs to cluster " + ToHex(identity_.cluster_id));
+  }
+  if (hello.to != identity_.member_id) {
+    return refuse(RefuseReason::kWrongMember,
+                  "this node is member " + std::to_string(identity_.member_id.value));
+  }
+  auto member = conf.members.find(hello.from);
+  if (member == conf.members.end()) {
+    if (hello.from >= conf.next_member_id) {
+      return {transport::HelloVerdict::kAcceptProvisionally, {}};
+    }
+    return refuse(RefuseReason::kNotMember,
+                  "member " + std::to_string(hello.from.value) + " is not in the configuration");
+  }
+  const Uuid& known = member->second.incarnation;
+  if (!known.IsZero() && known != hello.from_incarnation) {
+    return refuse(RefuseReason::kWrongIncarnation,
+                  "member " + std::to_string(hello.from.value) +
+                      " has another data directory; a node that lost its data must be removed and "
+                      "joined again");
+  }
+  return {transport::HelloVerdict::kAccept, {}};
+}
+
+// Proof of removal: my id was handed out before that configuration, which leaves me out and is not
+// older than mine (docs/design/raft.md 8.5).
+void NodeCore::OnRefused(raft::MemberId peer, const transport::Refuse& refuse) {
+  bool removed = refuse.reason == RefuseReason::kNotMember &&
+                 refuse.next_member_id > identity_.member_id && refuse.conf_index >= conf_->index;
+  if (!removed || identity_.state == IdentityState::kRemoved) return;
+  logger_.Warn("removed",
+               "another member says that this node was removed; its data stays on disk. To use it "
+               "again, start it with an empty volume directory and join",
+               {{"told_by", peer.value}, {"reason", refuse.text}});
+  SetState(IdentityState::kRemoved);
+  RestartReplica({Code::kRemoved, "node was removed from the cluster"});
+}
+
+void NodeCore::OnAddress(const transport::Hello& hello) {
+  if (hello.address.empty() || replica_->loop().soft().role != raft::Role::kLeader) return;
+  auto member = conf_->members.find(hello.from);
+  if (member == conf_->members.end() || member->second.raft_address == hello.address) return;
+  raft::ConfChange change;
+  change.changes.push_back({raft::ConfOp::kUpdate, member->second});
+  change.changes.back().info.raft_address = hello.address;
+  logger_.Info("member_address_changed", "a member announced another address",
+               {{"member", member->second.name}, {"address", hello.address}});
+  // Refused while another change is pending: the member announces itself at each connection.
+  ProposeConf(std::move(change), false, [](const raft::ProposalRejected&) {});
+}
+
+void NodeCore::Call(const std::string& address, transport::ControlKind kind, std::string body,
+                    uint64_t timeout_ms, CallDone done) {
+  transport::ControlRequest request;
+  request.kind = kind;
+  request.cluster_id = identity_.cluster_id;
+  request.body = std::move(body);
+  transport_->Call(address, std::move(request), timeout_ms, std::move(done));
+}
+
+void NodeCore::OnControl(transport::ControlRequest&& request, transport::Responder responder) {
+  switch (request.kind) {
+    case transport::ControlKind::kProbe:
+      return responder.Answer(AnswerProbe());
+    case transport::ControlKind::kAbsorb:
+      return responder.Answer(Absorb(request.body));
+    case transport::ControlKind::kJoin:
+      return ForwardedJoin(request, std::move(responder));
+    case transport::ControlKind::kRemove:
+      return ForwardedRemove(request, std::move(responder));
+    case transport::ControlKind::kAdmin:
+      break;
+  }
+  responder.Answer(Fail(Code::kNotSupported, "this release does not know the request"));
+}
+
+// Founded itself, never configured anybody else, holds nothing, nobody is writing, and it is not
+// joining others itself (docs/design/raft.md 8.3, 8.4).
+bool NodeCore::Pristine() {
+  raft::CoreStatus status = replica_->loop().Status();
+  return identity_.state == IdentityState::kStandalone &&
+         status.conf->next_member_id == raft::MemberId(2) && !membership_.HasOutboundJoin() &&
+         replica_->loop().pending_writes() == 0 &&
+         replica_->machine().applied_index() == status.last.value &&
+         replica_->machine().applied().user_op_count == 0;
+}
+
+transport::ControlAnswer NodeCore::AnswerProbe() {
+  raft::CoreStatus status = replica_->loop().Status();
+  transport::ProbeAnswer answer;
+  answer.protocol_min = transport::kProtocolMin;
+  answer.protocol_max = transport::kProtocolMax;
+  answer.software = "arima " ARIMA_VERSION;
+  answer.format = kFormatVersion;
+  answer.name = identity_.name;
+  answer.cluster_id = identity_.cluster_id;
+  answer.incarnation = identity_.incarnation;
+  answer.member = identity_.member_id;
+  answer.state = identity_.state;
+  answer.pristine = Pristine();
+  answer.user_operations = replica_->machine().applied().user_op_count;
+  answer.members = static_cast<uint32_t>(status.conf->members.size());
+  answer.next_member_id = status.conf->next_member_id;
+  answer.leader = status.soft.leader;
+  answer.raft_address = options_.raft_address;
+  answer.http_address = options_.http_address;
+  return transport::EncodeProbeAnswer(answer);
+}
+
+transport::ControlAnswer NodeCore::Absorb(std::string_view body) {
+  Result<transport::AbsorbRequest> request = transport::DecodeAbsorbRequest(body);
+  if (!request) return std::unexpected(request.error());
+  if (request->cluster_id == identity_.cluster_id && request->member == identity_.member_id) {
+    return std::string();  // done before; the answer was lost
+  }
+  if (request->expected_incarnation != identity_.incarnation ||
+      request->expected_cluster_id != identity_.cluster_id) {
+    return Fail(Code::kConflict, "node " + identity_.name + " is not the one that was probed");
+  }
+  if (arima::Status conf = raft::CheckConfState(request->conf); !conf) {
+    return Fail(Code::kInvalidArgument, conf.error().message);
+  }
+  if (!Pristine()) {
+    return Fail(Code::kConflict, "node " + identity_.name + " holds data or is joining others");
+  }
+  // From here to the new identity nothing can interfere: this is one event of the core thread, and
+  // a write that waits in the inbox is refused as not applied.
+  ReplaceData(*request);
+  return std::string();
+}
+
+void NodeCore::ForwardedJoin(const transport::ControlRequest& request,
+                             transport::Responder responder) {
+  auto forward = transport::DecodeJoinForward(request.body);
+  if (!forward) return responder.Answer(std::unexpected(forward.error()));
+  if (replica_->loop().soft().role != raft::Role::kLeader) {
+    return responder.Answer(Fail(Code::kUnavailable,
+                                 "the leader just changed; nothing was "
+                                 "changed, repeat the request"));
+  }
+  service::JoinRequest join{forward->name, forward->raft_address, request.timeout_ms};
+  auto answer = [responder = std::move(responder)](Result<service::JoinResponse> result) mutable {
+    if (!result) return responder.Answer(std::unexpected(std::move(result.error())));
+    responder.Answer(EncodeJoinAnswer(*result));
+  };
+  membership_.Join(std::move(join), std::move(answer), clock_.NowNs());
+}
+
+void NodeCore::ForwardedRemove(const transport::ControlRequest& request,
+                               transport::Responder responder) {
+  auto forward = transport::DecodeRemoveForward(request.body);
+  if (!forward) return responder.Answer(std::unexpected(forward.error()));
+  if (replica_->loop().soft().role != raft::Role::kLeader) {
+    return responder.Answer(Fail(Code::kUnavailable,
+                                 "the leader just changed; nothing was "
+                                 "changed, repeat the request"));
+  }
+  service::RemoveRequest remove{forward->name, forward->force, request.timeout_ms};
+  auto answer = [responder = std::move(responder)](Result<service::RemoveResponse> result) mutable {
+    if (!result) return responder.Answer(std::unexpected(std::move(result.error())));
+    responder.Answer(EncodeRemoveAnswer(*result));
+  };
+  membership_.Remove(std::move(remove), std::move(answer), clock_.NowNs());
+}
+
+}  // namespace arima::node

@@ -1,0 +1,237 @@
+// NodeCore: what operators and front ends are told: log lines, stats, readiness, metrics.
+#include <algorithm>
+#include <utility>
+
+#include "kv/engine.h"
+#include "node/node_core.h"
+#include "node/stats.h"
+
+namespace arima::node {
+namespace {
+
+// Entries behind the commit index from which on a node says that it is not ready.
+constexpr uint64_t kReadyLagMax = 10'000;
+
+std::string_view EventName(raft::EventKind kind) {
+  switch (kind) {
+    case raft::EventKind::kCampaign:
+      return "campaign";
+    case raft::EventKind::kBecameLeader:
+      return "became_leader";
+    case raft::EventKind::kSteppedDown:
+      return "stepped_down";
+    case raft::EventKind::kNewLeader:
+      return "new_leader";
+    case raft::EventKind::kConfActive:
+      return "configuration_active";
+    case raft::EventKind::kConfRefused:
+      return "configuration_refused";
+    case raft::EventKind::kLogRegression:
+      return "log_regression";
+    case raft::EventKind::kSafetyViolation:
+      return "safety_violation";
+    case raft::EventKind::kRemovedSelf:
+      return "removed_self";
+    case raft::EventKind::kTransferStarted:
+      return "transfer_started";
+    case raft::EventKind::kTransferAborted:
+      return "transfer_aborted";
+    case raft::EventKind::kSnapshotNeeded:
+      return "snapshot_needed";
+  }
+  return "raft_event";
+}
+
+LogLevel EventLevel(raft::EventKind kind) {
+  switch (kind) {
+    case raft::EventKind::kLogRegression:
+    case raft::EventKind::kSafetyViolation:
+      return LogLevel::kError;
+    case raft::EventKind::kConfRefused:
+    case raft::EventKind::kRemovedSelf:
+    case raft::EventKind::kTransferAborted:
+      return LogLevel::kWarn;
+    default:
+      return LogLevel::kInfo;
+  }
+}
+
+std::string_view EventName(transport::TransportEvent::Kind kind) {
+  using Kind = transport::TransportEvent::Kind;
+  switch (kind) {
+    case Kind::kConnected:
+      return "peer_connected";
+    case Kind::kDisconnected:
+      return "peer_disconnected";
+    case Kind::kRefused:
+      return "peer_refused_us";
+    case Kind::kRefusedOther:
+      return "refused_peer";
+    case Kind::kBadInput:
+      return "bad_input";
+    case Kind::kListenNarrowed:
+      return "listen_narrowed";
+  }
+  return "transport_event";
+}
+
+const raft::MemberInfo* Find(const raft::ConfState& conf, raft::MemberId id) {
+  auto member = conf.members.find(id);
+  return member == conf.members.end() ? nullptr : &member->second;
+}
+
+// How old can what this node has applied be? docs/design/http-api.md 2.5.
+Staleness ProveStaleness(const raft::CoreStatus& status, uint64_t now_ns) {
+  Staleness staleness;
+  if (status.soft.role == raft::Role::kLeader) {
+    bool alone = status.conf->voters.size() == 1 && !status.conf->joint();
+    if (!alone && status.confirmed_ns == 0) return staleness;
+    staleness = {true, 0, alone ? now_ns : status.confirmed_ns, status.confirmed_commit.value};
+  } else if (status.echo_peer_ns != 0 && status.echo_received_ns >= status.confirmed_ns &&
+             status.confirmed_ns != 0) {
+    staleness = {true, status.echo_received_ns - status.confirmed_ns, status.echo_peer_ns,
+                 status.confirmed_commit.value};
+  }
+  return staleness;
+}
+
+}  // namespace
+
+void NodeCore::LogEvent(std::string_view event, std::string_view message) {
+  logger_.Info(event, message);
+}
+
+void NodeCore::OnEvent(const raft::Event& event) {
+  std::string member;
+  if (const raft::MemberInfo* info = Find(*conf_, event.member)) member = info->name;
+  logger_.Log(EventLevel(event.kind), EventName(event.kind), event.text,
+              {{"term", event.term.value}, {"member", member}});
+}
+
+void NodeCore::OnEvent(const transport::TransportEvent& event) {
+  using Kind = transport::TransportEvent::Kind;
+  bool odd = event.kind == Kind::kBadInput || event.kind == Kind::kRefused ||
+             event.kind == Kind::kRefusedOther || event.kind == Kind::kListenNarrowed;
+  logger_.Log(
+      odd ? LogLevel::kWarn : LogLevel::kInfo, EventName(event.kind), event.text,
+      {{"member", event.peer.value}, {"address", event.address}, {"suppressed", event.suppressed}});
+}
+
+service::Stats NodeCore::CurrentStats() {
+  raft::CoreStatus status = replica_->loop().Status();
+  status.applied = raft::Index(replica_->machine().applied_index());
+  return BuildStats({status, identity_, clock_.NowNs(), replica_->machine().store_revision(),
+                     replica_->machine().durable_applied_index()});
+}
+
+void NodeCore::Publish() {
+  raft::CoreStatus status = replica_->loop().Status();
+  Published published;
+  published.view.node_name = identity_.name;
+  if (const raft::MemberInfo* leader = Find(KnownConf(), status.soft.leader)) {
+    published.view.leader_name = leader->name;
+    published.view.leader_http_address = leader->http_address;
+  }
+  published.view.store_revision = replica_->machine().store_revision();
+  published.view.removed = identity_.state == IdentityState::kRemoved;
+  published.staleness = ProveStaleness(status, clock_.NowNs());
+  shared_.Publish(std::move(published));
+  AnnounceOwnAddress(status);
+}
+
+std::vector<service::Check> NodeCore::Readiness() {
+  raft::CoreStatus status = replica_->loop().Status();
+  std::vector<service::Check> checks;
+  auto add = [&](std::string name, bool ok, std::string detail) {
+    checks.push_back({std::move(name), ok, ok ? "" : std::move(detail)});
+  };
+  add("leader_known", static_cast<bool>(status.soft.leader),
+      "no leader; a majority of the voters must be up and reach each other");
+  uint64_t lag = status.hard_state.commit.value -
+                 std::min(status.hard_state.commit.value, replica_->machine().applied_index());
+  add("caught_up", lag <= kReadyLagMax,
+      "the state machine is " + std::to_string(lag) + " entries behind the commit index");
+  add("member",
+      identity_.state != IdentityState::kRemoved && identity_.state != IdentityState::kJoining,
+      identity_.state == IdentityState::kRemoved
+          ? "node was removed from the cluster"
+          : "node is joining; it becomes a member when it has caught up");
+  kv::EngineHealth health = replica_->machine().engine().health();
+  add("storage", health.state == kv::EngineState::kOk, health.error.message);
+  return checks;
+}
+
+std::vector<service::ClusterService::Metric> NodeCore::Metrics() {
+  using Metric = service::ClusterService::Metric;
+  raft::CoreStatus status = replica_->loop().Status();
+  std::vector<Metric> metrics;
+  auto gauge = [&](std::string name, std::string help, double value) {
+    metrics.push_back({std::move(name), std::move(help), false, value, {}});
+  };
+  auto counter = [&](std::string name, std::string help, double value) {
+    metrics.push_back({std::move(name), std::move(help), true, value, {}});
+  };
+  auto number = [](uint64_t n) { return static_cast<double>(n); };
+  gauge("arima_server_has_leader", "1 if a leader is known", status.soft.leader ? 1 : 0);
+  gauge("arima_server_is_leader", "1 if this node leads",
+        status.soft.role == raft::Role::kLeader ? 1 : 0);
+  counter("arima_server_leader_changes_total", "leaders seen by this process",
+          number(leader_changes_));
+  gauge("arima_raft_term", "current term", number(status.hard_state.term.value));
+  gauge("arima_raft_last_log_index", "last entry in the log", number(status.last.value));
+  gauge("arima_raft_commit_index", "last committed entry", number(status.hard_state.commit.value));
+  gauge("arima_raft_applied_index", "last applied entry",
+        number(replica_->machine().applied_index()));
+  gauge("arima_raft_durable_applied_index", "last entry whose effect the database has on disk",
+        number(replica_->machine().durable_applied_index()));
+  gauge("arima_raft_uncommitted_bytes", "payload bytes not yet committed",
+        number(status.uncommitted_bytes));
+  gauge("arima_raft_proposals_pending", "client writes waiting for an outcome",
+        number(replica_->loop().pending_writes()));
+  counter("arima_admission_rejected_total", "requests refused because the inbox was full",
+          number(replica_->loop().inbox().refused()));
+
+  LogWriterStats log = replica_->log_writer().Stats();
+  counter("arima_disk_wal_syncs_total", "appends of the raft log that were synced",
+          number(log.syncs));
+  counter("arima_disk_wal_sync_seconds_total", "time spent in synced appends",
+          number(log.sync_ns_total) / 1e9);
+  gauge("arima_disk_wal_sync_seconds_max", "longest synced append", number(log.sync_ns_max) / 1e9);
+  wal::WalStats wal = replica_->wal().Stats();
+  counter("arima_disk_wal_written_bytes_total", "bytes written to the raft log",
+          number(wal.written_bytes));
+  gauge("arima_disk_wal_segments", "live log segments", number(wal.segments));
+  counter("arima_disk_wal_inline_segments_total",
+          "segments the writer had to make itself because none was ready",
+          number(wal.inline_segments));
+
+  kv::EngineStats engine = replica_->machine().engine().stats();
+  gauge("arima_storage_table_bytes", "bytes in table files", number(engine.table_bytes));
+  gauge("arima_storage_unflushed_bytes", "bytes in memory only", number(engine.unflushed_bytes));
+  gauge("arima_mvcc_current_revision", "store revision",
+        number(replica_->machine().store_revision()));
+
+  transport::TransportStats net = transport_->Stats();
+  counter("arima_peer_bad_inputs_total", "connections closed for what they sent",
+          number(net.bad_inputs));
+  counter("arima_peer_refused_hellos_total", "greetings this node refused",
+          number(net.refused_hellos));
+  for (const auto& [id, peer] : net.peers) {
+    const raft::MemberInfo* info = Find(*conf_, id);
+    std::vector<std::pair<std::string, std::string>> labels = {
+        {"peer", info != nullptr ? info->name : std::to_string(id.value)}};
+    metrics.push_back(
+        {"arima_peer_sent_bytes_total", "raft bytes sent", true, number(peer.sent_bytes), labels});
+    metrics.push_back({"arima_peer_received_bytes_total", "raft bytes received", true,
+                       number(peer.received_bytes), labels});
+    metrics.push_back({"arima_peer_dropped_messages_total",
+                       "messages not sent: queue full or no "
+                       "connection",
+                       true, number(peer.dropped_messages), labels});
+    metrics.push_back({"arima_peer_connected", "1 if the connection to the peer is up", false,
+                       peer.connected ? 1.0 : 0.0, labels});
+  }
+  return metrics;
+}
+
+}  // namespace arima::node

@@ -1,0 +1,308 @@
+// What is retried here and what is not: a write that the core refused was not appended anywhere, so
+// it may be proposed again once a leader is known. A write that was appended or sent to another
+// node is never proposed a second time; only its entry or its deadline decides.
+#include "node/raft_loop.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace arima::node {
+namespace {
+
+constexpr uint64_t kExpiryStepNs = 20'000'000;
+
+Error NotApplied(const raft::ProposalRejected& rejected) {
+  using raft::RejectReason;
+  switch (rejected.reason) {
+    case RejectReason::kUncommittedFull:
+    case RejectReason::kApplyLag:
+    case RejectReason::kQueueFull:
+      return {Code::kOverloaded,
+              "the cluster has more unfinished writes than it may hold; the "
+              "write was not applied, repeat it after a pause"};
+    case RejectReason::kDiskLow:
+      return {Code::kDiskFull, "the leader's disk is nearly full; the write was not applied"};
+    case RejectReason::kDisabled:
+      return {Code::kRemoved,
+              "this node no longer takes part in the cluster; the write was not "
+              "applied, use another node"};
+    default:
+      return {Code::kUnavailable, "no leader could take the write (" +
+                                      std::string(raft::RejectReasonName(rejected.reason)) +
+                                      "); it was not applied, repeat it after a pause"};
+  }
+}
+
+// The reason goes away by itself when there is a settled leader.
+bool WorthWaiting(raft::RejectReason reason) {
+  using raft::RejectReason;
+  return reason == RejectReason::kNoLeader || reason == RejectReason::kTransferring ||
+         reason == RejectReason::kNotMember || reason == RejectReason::kTermChanged;
+}
+
+Error NoLeader() {
+  return {Code::kUnavailable,
+          "no leader is known; the request was not applied, repeat it after a pause"};
+}
+
+}  // namespace
+
+RaftLoop::RaftLoop(raft::Core core, const RaftLoopOptions& options, std::shared_ptr<Waker> waker,
+                   const InboxLimits& limits)
+    : core_(std::move(core)), options_(options), inbox_(std::move(waker), limits) {
+  raft::CoreStatus status = core_.Status();
+  soft_ = status.soft;
+  read_queue_.Advance(status.applied);
+}
+
+RaftLoop::~RaftLoop() = default;
+
+void RaftLoop::Connect(LogSink* log, ApplySink* applier, LoadSink* loader, MessageSink* peers,
+                       RaftLoopHost* host) {
+  log_ = log;
+  applier_ = applier;
+  loader_ = loader;
+  peers_ = peers;
+  host_ = host;
+}
+
+void RaftLoop::Step(raft::Input input, uint64_t now_ns) { core_.Step(std::move(input), now_ns); }
+
+void RaftLoop::ProposeConf(raft::ConfChange change, bool force, ConfRejected rejected,
+                           uint64_t now_ns) {
+  uint64_t tag = next_tag_++;
+  conf_proposals_.emplace(tag, std::move(rejected));
+  core_.Step(raft::ProposeConf{tag, std::move(change), force}, now_ns);
+}
+
+void RaftLoop::Process(uint64_t now_ns) {
+  ARIMA_ASSERT(log_ != nullptr && host_ != nullptr);
+  now_ns_ = now_ns;
+  TakeInbox(now_ns);
+  TickIfDue(now_ns);
+  while (core_.HasOutput()) HandOut(core_.TakeOutput(), now_ns);
+}
+
+void RaftLoop::TakeInbox(uint64_t now_ns) {
+  InboxBatch batch = inbox_.Take();
+  for (LogCompletion& completion : batch.log) CompleteWrite(std::move(completion), now_ns);
+  for (raft::Input& input : batch.inputs) core_.Step(std::move(input), now_ns);
+  if (!batch.writes.empty()) {
+    std::vector<PendingWrite> writes;
+    writes.reserve(batch.writes.size());
+    for (ClientWrite& write : batch.writes) {
+      uint64_t give_up_ns = std::min(write.deadline_ns, now_ns + options_.leader_wait_ns);
+      writes.push_back({std::move(write), give_up_ns});
+    }
+    ProposeWrites(std::move(writes), now_ns);
+  }
+  if (!batch.reads.empty()) {
+    IssueReads(std::move(batch.reads), now_ns + options_.leader_wait_ns, now_ns);
+  }
+}
+
+void RaftLoop::CompleteWrite(LogCompletion completion, uint64_t now_ns) {
+  core_.Step(raft::WriteDone{completion.seq}, now_ns);
+  std::vector<raft::Message> to_peers;
+  for (raft::Message& message : completion.after_durable) {
+    // A vote for oneself counts when it comes back here: docs/design/raft.md 1.5 W4.
+    if (message.to == message.from) {
+      core_.Step(raft::PeerMessage{std::move(message)}, now_ns);
+    } else {
+      to_peers.push_back(std::move(message));
+    }
+  }
+  if (!to_peers.empty()) peers_->Send(std::move(to_peers));
+}
+
+void RaftLoop::ProposeWrites(std::vector<PendingWrite> writes, uint64_t now_ns) {
+  raft::Propose propose;
+  propose.proposals.reserve(writes.size());
+  for (PendingWrite& pending : writes) {
+    uint64_t tag = next_tag_++;
+    propose.proposals.push_back(
+        {tag, raft::EntryKind::kCommand, pending.write.checksum, pending.write.command});
+    undecided_.emplace_hint(undecided_.end(), tag, std::move(pending));
+  }
+  core_.Step(std::move(propose), now_ns);
+}
+
+void RaftLoop::IssueReads(std::vector<ReadWaiter> waiters, uint64_t give_up_ns, uint64_t now_ns) {
+  uint64_t tag = next_tag_++;
+  read_batches_.emplace_hint(read_batches_.end(), tag,
+                             ReadBatch{std::move(waiters), now_ns, give_up_ns});
+  core_.Step(raft::Read{tag}, now_ns);
+}
+
+void RaftLoop::TickIfDue(uint64_t now_ns) {
+  if (now_ns < next_tick_ns_) return;
+  // One tick however long the pause was: missed ticks are never replayed in a burst (1.8).
+  next_tick_ns_ = now_ns + options_.tick_ns;
+  core_.Step(raft::Tick{}, now_ns);
+  RetryWaiting(now_ns);
+  if (now_ns >= next_expiry_ns_) {
+    next_expiry_ns_ = now_ns + kExpiryStepNs;
+    Expire(now_ns);
+  }
+}
+
+void RaftLoop::RetryWaiting(uint64_t now_ns) {
+  bool settled = soft_.leader && !soft_.transferring;
+  if (!settled) return;
+  if (!waiting_writes_.empty()) ProposeWrites(std::exchange(waiting_writes_, {}), now_ns);
+  for (ReadBatch& batch : std::exchange(waiting_reads_, {})) {
+    IssueReads(std::move(batch.waiters), batch.give_up_ns, now_ns);
+  }
+}
+
+void RaftLoop::Expire(uint64_t now_ns) {
+  proposals_.Expire(now_ns);
+  read_queue_.Expire(now_ns);
+  for (auto it = undecided_.begin(); it != undecided_.end();) {
+    if (it->second.write.deadline_ns > now_ns) {
+      ++it;
+      continue;
+    }
+    WriteDone done = std::move(it->second.write.done);
+    it = undecided_.erase(it);
+    done(Fail(Code::kOutcomeUnknown,
+              "the leader did not answer in time: the write may or may not have been applied"));
+  }
+  std::vector<PendingWrite> kept;
+  for (PendingWrite& pending : std::exchange(waiting_writes_, {})) {
+    if (pending.give_up_ns > now_ns) {
+      kept.push_back(std::move(pending));
+    } else {
+      pending.write.done(std::unexpected(NoLeader()));
+    }
+  }
+  waiting_writes_ = std::move(kept);
+
+  auto expire_reads = [now_ns](ReadBatch& batch) {
+    std::vector<ReadWaiter> alive;
+    for (ReadWaiter& waiter : batch.waiters) {
+      if (std::min(waiter.deadline_ns, batch.give_up_ns) > now_ns) {
+        alive.push_back(std::move(waiter));
+      } else {
+        waiter.done(std::unexpected(NoLeader()));
+      }
+    }
+    batch.waiters = std::move(alive);
+  };
+  for (ReadBatch& batch : waiting_reads_) expire_reads(batch);
+  std::erase_if(waiting_reads_, [](const ReadBatch& batch) { return batch.waiters.empty(); });
+  for (auto it = read_batches_.begin(); it != read_batches_.end();) {
+    expire_reads(it->second);
+    if (it->second.waiters.empty()) {
+      it = read_batches_.erase(it);
+    } else if (it->second.issued_ns + options_.read_retry_ns <= now_ns) {
+      // The request or its answer was lost. A new attempt has a new tag, so that a late answer to
+      // the old one confirms nothing.
+      waiting_reads_.push_back(std::move(it->second));
+      it = read_batches_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+}
+
+void RaftLoop::HandOut(raft::Output out, uint64_t now_ns) {
+  if (!out.send_now.empty()) peers_->Send(std::move(out.send_now));
+  if (out.write) log_->Submit(std::move(*out.write));
+  // Before the applier can see the entries: a waiter is never registered too late.
+  if (!out.accepted.empty()) OnAccepted(std::move(out.accepted));
+  if (!out.apply.empty()) applier_->Submit(std::move(out.apply));
+  if (!out.rejected.empty()) OnRejected(std::move(out.rejected));
+  if (!out.reads.empty()) OnReadResults(std::move(out.reads));
+  for (raft::LoadEntries& load : out.load) loader_->Submit(std::move(load));
+  for (const raft::SnapshotRequest& request : out.snapshot_requests) {
+    core_.Step(raft::SnapshotReady{request.to, {}, false}, now_ns);
+  }
+  NotifyHost(out);
+}
+
+void RaftLoop::OnAccepted(std::vector<raft::ProposalAccepted> accepted) {
+  std::vector<ProposalWaiter> waiters;
+  waiters.reserve(accepted.size());
+  for (const raft::ProposalAccepted& at : accepted) {
+    if (conf_proposals_.erase(at.tag) != 0) continue;
+    auto it = undecided_.find(at.tag);
+    if (it == undecided_.end()) continue;  // its deadline passed
+    ClientWrite& write = it->second.write;
+    waiters.push_back({at.index, at.term, write.deadline_ns, std::move(write.done)});
+    undecided_.erase(it);
+  }
+  proposals_.Register(std::move(waiters));
+}
+
+void RaftLoop::OnRejected(std::vector<raft::ProposalRejected> rejected) {
+  for (const raft::ProposalRejected& refusal : rejected) {
+    if (auto conf = conf_proposals_.find(refusal.tag); conf != conf_proposals_.end()) {
+      ConfRejected callback = std::move(conf->second);
+      conf_proposals_.erase(conf);
+      callback(refusal);
+      continue;
+    }
+    auto it = undecided_.find(refusal.tag);
+    if (it == undecided_.end()) continue;
+    PendingWrite pending = std::move(it->second);
+    undecided_.erase(it);
+    if (WorthWaiting(refusal.reason) && now_ns_ < pending.give_up_ns) {
+      waiting_writes_.push_back(std::move(pending));
+    } else {
+      pending.write.done(std::unexpected(NotApplied(refusal)));
+    }
+  }
+}
+
+void RaftLoop::OnReadResults(std::vector<raft::ReadResult> results) {
+  for (const raft::ReadResult& result : results) {
+    auto it = read_batches_.find(result.tag);
+    if (it == read_batches_.end()) continue;
+    ReadBatch batch = std::move(it->second);
+    read_batches_.erase(it);
+    if (result.reason == raft::RejectReason::kNone) {
+      read_queue_.Add(result.index, std::move(batch.waiters));
+    } else if (WorthWaiting(result.reason) && now_ns_ < batch.give_up_ns) {
+      waiting_reads_.push_back(std::move(batch));
+    } else {
+      Error error = NotApplied({result.tag, result.reason, "", raft::MemberId()});
+      for (ReadWaiter& waiter : batch.waiters) waiter.done(std::unexpected(error));
+    }
+  }
+}
+
+void RaftLoop::NotifyHost(raft::Output& out) {
+  if (out.soft) {
+    soft_ = *out.soft;
+    host_->OnSoftState(soft_);
+  }
+  if (out.conf_changed) host_->OnConfChanged(std::move(out.conf_changed));
+  for (const raft::Event& event : out.events) host_->OnEvent(event);
+}
+
+void RaftLoop::FailAll(const Error& error) {
+  Error unknown{Code::kOutcomeUnknown,
+                "the write may or may not have been applied: " + error.message};
+  InboxBatch batch = inbox_.Take();
+  for (ClientWrite& write : batch.writes) write.done(std::unexpected(error));
+  for (ReadWaiter& read : batch.reads) read.done(std::unexpected(error));
+  for (auto& [tag, pending] : std::exchange(undecided_, {})) {
+    pending.write.done(std::unexpected(unknown));
+  }
+  for (PendingWrite& pending : std::exchange(waiting_writes_, {})) {
+    pending.write.done(std::unexpected(error));
+  }
+  for (auto& [tag, read_batch] : std::exchange(read_batches_, {})) {
+    for (ReadWaiter& waiter : read_batch.waiters) waiter.done(std::unexpected(error));
+  }
+  for (ReadBatch& read_batch : std::exchange(waiting_reads_, {})) {
+    for (ReadWaiter& waiter : read_batch.waiters) waiter.done(std::unexpected(error));
+  }
+  proposals_.FailAll(unknown);
+  read_queue_.FailAll(error);
+}
+
+}  // namespace arima::node

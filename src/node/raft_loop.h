@@ -1,0 +1,151 @@
+// RaftLoop: the only owner of the consensus core. Inputs in, outputs out, in this order:
+//
+//   1 peers' messages are sent (their sync is the long pole of a commit),
+//   2 the write goes to the log,
+//   3 accepted proposals are registered with their waiters, committed entries go to the applier,
+//   4 reads, log loads and everything an operator should know.
+//
+// It has no thread, socket, file or clock of its own: the production node drives it from the core
+// thread, the simulator from its event heap. Thread rule: the core thread, except the members of
+// inbox(), proposals() and reads().
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "node/inbox.h"
+#include "node/proposal_table.h"
+#include "node/read_queue.h"
+#include "raft/core.h"
+
+namespace arima::node {
+
+// Takes writes in order and reports each through Inbox::AddLogCompletions. Never blocks the caller.
+class LogSink {
+ public:
+  virtual ~LogSink() = default;
+  virtual void Submit(raft::Write write) = 0;
+};
+
+// Applies in order, resolves proposals and reads, reports through Inbox::AddInput(Applied).
+class ApplySink {
+ public:
+  virtual ~ApplySink() = default;
+  virtual void Submit(std::vector<raft::ApplyItem> items) = 0;
+};
+
+// Reads old log entries off the core thread; answers through Inbox::AddInput(EntriesLoaded).
+class LoadSink {
+ public:
+  virtual ~LoadSink() = default;
+  virtual void Submit(raft::LoadEntries load) = 0;
+};
+
+// Sends to peers; never blocks, may drop.
+class MessageSink {
+ public:
+  virtual ~MessageSink() = default;
+  virtual void Send(std::vector<raft::Message> messages) = 0;
+};
+
+// Told of what changed; core thread.
+class RaftLoopHost {
+ public:
+  virtual ~RaftLoopHost() = default;
+  virtual void OnSoftState(const raft::SoftState& soft) = 0;
+  virtual void OnConfChanged(std::shared_ptr<const raft::ConfState> conf) = 0;
+  virtual void OnEvent(const raft::Event& event) = 0;
+};
+
+struct RaftLoopOptions {
+  uint64_t tick_ns = 10'000'000;
+  // How long a request waits for a leader to appear before it is answered "not applied".
+  uint64_t leader_wait_ns = 2'000'000'000;
+  // A read whose round got no answer is asked anew after this long.
+  uint64_t read_retry_ns = 500'000'000;
+};
+
+// Why a configuration change was not taken; an accepted one is seen through OnConfChanged.
+using ConfRejected = std::move_only_function<void(const raft::ProposalRejected&)>;
+
+class RaftLoop {
+ public:
+  RaftLoop(raft::Core core, const RaftLoopOptions& options, std::shared_ptr<Waker> waker,
+           const InboxLimits& limits);
+  ~RaftLoop();
+
+  void Connect(LogSink* log, ApplySink* applier, LoadSink* loader, MessageSink* peers,
+               RaftLoopHost* host);
+
+  Inbox& inbox() { return inbox_; }
+  ProposalTable& proposals() { return proposals_; }
+  ReadQueue& reads() { return read_queue_; }
+
+  // Buffers one input of the transport or of membership for the next Process.
+  void Step(raft::Input input, uint64_t now_ns);
+  void ProposeConf(raft::ConfChange change, bool force, ConfRejected rejected, uint64_t now_ns);
+
+  // Takes the inbox, ticks when due, and hands everything out.
+  void Process(uint64_t now_ns);
+  // When Process must run even if nothing arrives.
+  uint64_t NextDeadlineNs() const { return next_tick_ns_; }
+
+  raft::CoreStatus Status() const { return core_.Status(); }
+  const raft::SoftState& soft() const { return soft_; }
+  // Client writes that are neither applied nor refused; 0 is what "pristine" asks for.
+  size_t pending_writes() { return undecided_.size() + waiting_writes_.size() + proposals_.size(); }
+  // Answers everything that waits; used when the node stops or gives up its data. Undecided
+  // proposals are answered kOutcomeUnknown.
+  void FailAll(const Error& error);
+
+ private:
+  struct PendingWrite {
+    ClientWrite write;
+    uint64_t give_up_ns = 0;  // waits for a leader until then
+  };
+  struct ReadBatch {
+    std::vector<ReadWaiter> waiters;
+    uint64_t issued_ns = 0;
+    uint64_t give_up_ns = 0;
+  };
+
+  void TakeInbox(uint64_t now_ns);
+  void CompleteWrite(LogCompletion completion, uint64_t now_ns);
+  void ProposeWrites(std::vector<PendingWrite> writes, uint64_t now_ns);
+  void IssueReads(std::vector<ReadWaiter> waiters, uint64_t give_up_ns, uint64_t now_ns);
+  void TickIfDue(uint64_t now_ns);
+  void Expire(uint64_t now_ns);
+  void RetryWaiting(uint64_t now_ns);
+
+  void HandOut(raft::Output out, uint64_t now_ns);
+  void OnAccepted(std::vector<raft::ProposalAccepted> accepted);
+  void OnRejected(std::vector<raft::ProposalRejected> rejected);
+  void OnReadResults(std::vector<raft::ReadResult> results);
+  void NotifyHost(raft::Output& out);
+
+  raft::Core core_;
+  const RaftLoopOptions options_;
+  Inbox inbox_;
+  ProposalTable proposals_;
+  ReadQueue read_queue_;
+  LogSink* log_ = nullptr;
+  ApplySink* applier_ = nullptr;
+  LoadSink* loader_ = nullptr;
+  MessageSink* peers_ = nullptr;
+  RaftLoopHost* host_ = nullptr;
+
+  raft::SoftState soft_;
+  uint64_t next_tag_ = 1;
+  std::map<uint64_t, PendingWrite> undecided_;  // with the core, by tag
+  std::vector<PendingWrite> waiting_writes_;    // not with the core: no leader yet
+  std::map<uint64_t, ConfRejected> conf_proposals_;
+  std::map<uint64_t, ReadBatch> read_batches_;  // with the core, by tag
+  std::vector<ReadBatch> waiting_reads_;        // no leader yet
+  uint64_t next_tick_ns_ = 0;
+  uint64_t next_expiry_ns_ = 0;
+  uint64_t now_ns_ = 0;
+};
+
+}  // namespace arima::node

@@ -1,0 +1,65 @@
+#include "node/read_queue.h"
+
+#include <iterator>
+#include <utility>
+
+namespace arima::node {
+
+void ReadQueue::Add(raft::Index index, std::vector<ReadWaiter> waiters) {
+  {
+    MutexLock lock(&mutex_);
+    if (index > applied_) {
+      for (ReadWaiter& waiter : waiters) waiters_.emplace(index, std::move(waiter));
+      return;
+    }
+  }
+  for (ReadWaiter& waiter : waiters) waiter.done({});
+}
+
+void ReadQueue::Advance(raft::Index index) {
+  std::vector<ReadWaiter> ready;
+  {
+    MutexLock lock(&mutex_);
+    if (index > applied_) applied_ = index;
+    auto end = waiters_.upper_bound(applied_);
+    for (auto it = waiters_.begin(); it != end; ++it) ready.push_back(std::move(it->second));
+    waiters_.erase(waiters_.begin(), end);
+  }
+  for (ReadWaiter& waiter : ready) waiter.done({});
+}
+
+void ReadQueue::Expire(uint64_t now_ns) {
+  std::vector<ReadWaiter> expired;
+  {
+    MutexLock lock(&mutex_);
+    for (auto it = waiters_.begin(); it != waiters_.end();) {
+      if (it->second.deadline_ns <= now_ns) {
+        expired.push_back(std::move(it->second));
+        it = waiters_.erase(it);
+      } else {
+        ++it;
+      }
+    }
+  }
+  for (ReadWaiter& waiter : expired) {
+    waiter.done(Fail(Code::kUnavailable,
+                     "this node has not caught up with the leader in time; try another node or "
+                     "?consistency=stale"));
+  }
+}
+
+void ReadQueue::FailAll(const Error& error) {
+  std::multimap<raft::Index, ReadWaiter> all;
+  {
+    MutexLock lock(&mutex_);
+    all = std::exchange(waiters_, {});
+  }
+  for (auto& [index, waiter] : all) waiter.done(std::unexpected(error));
+}
+
+size_t ReadQueue::size() {
+  MutexLock lock(&mutex_);
+  return waiters_.size();
+}
+
+}  // namespace arima::node

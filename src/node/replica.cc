@@ -1,0 +1,150 @@
+#include "node/replica.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/random.h"
+#include "codec/conf_codec.h"
+#include "kv/engine.h"
+#include "node/storage.h"
+
+namespace arima::node {
+namespace {
+
+// The term of log position `index`, from the runs of the recovered log.
+raft::Term TermAt(const wal::RecoveredLog& log, raft::Index index) {
+  if (index == log.snapshot_index) return log.snapshot_term;
+  auto after = std::ranges::upper_bound(log.term_runs, index, {}, &raft::EntryId::index);
+  ARIMA_ASSERT(after != log.term_runs.begin(), index);
+  return std::prev(after)->term;
+}
+
+// The database never runs ahead of the log (raft.md 1.5, apply gate) nor loses what the log was cut
+// for. If it seems so, acknowledged data is missing, and going on would vote with a false memory.
+Status Reconcile(const wal::RecoveredLog& log, const kv::AppliedState& applied) {
+  raft::Index index(applied.index);
+  const std::string advice =
+      "; acknowledged entries are missing. Keep this directory for inspection, remove the node "
+      "from "
+      "the cluster and join it again with an empty volume directory";
+  if (index < log.snapshot_index) {
+    return Fail(Code::kCorruption, "the database ends at index " + std::to_string(applied.index) +
+                                       ", the raft log begins after index " +
+                                       std::to_string(log.snapshot_index.value) + advice);
+  }
+  if (index > log.last) {
+    return Fail(Code::kCorruption, "the raft log ends at index " + std::to_string(log.last.value) +
+                                       ", the database has applied index " +
+                                       std::to_string(applied.index) + advice);
+  }
+  if (raft::Term term = TermAt(log, index); term.value != applied.term) {
+    return Fail(Code::kCorruption, "index " + std::to_string(applied.index) + " has term " +
+                                       std::to_string(term.value) + " in the raft log and term " +
+                                       std::to_string(applied.term) + " in the database" + advice);
+  }
+  return {};
+}
+
+Result<raft::InitialState> MakeInitialState(wal::RecoveredLog log, const kv::AppliedState& applied,
+                                            IdentityState state) {
+  Result<raft::ConfState> conf = codec::DecodeConfState(applied.conf);
+  if (!conf) {
+    return Fail(Code::kCorruption,
+                "the configuration in the database is damaged: " + conf.error().message);
+  }
+  raft::InitialState initial;
+  initial.hard_state = log.hard_state;
+  initial.snapshot_index = log.snapshot_index;
+  initial.snapshot_term = log.snapshot_term;
+  initial.last = log.last;
+  initial.term_runs = std::move(log.term_runs);
+  initial.applied = raft::Index(applied.index);
+  initial.hard_state.commit =
+      std::max({log.hard_state.commit, log.snapshot_index, initial.applied});
+  initial.conf = std::move(*conf);
+  for (raft::Entry& entry : log.conf_entries) {
+    if (entry.index > initial.applied) initial.conf_entries.push_back(std::move(entry));
+  }
+  initial.tail = std::move(log.tail);
+  if (state == IdentityState::kRemoved) initial.disabled = raft::Disabled::kRemoved;
+  return initial;
+}
+
+raft::Config MakeConfig(const Identity& identity, const ReplicaOptions& options) {
+  raft::Config config;
+  config.id = identity.member_id;
+  config.seed = SystemRandom64();
+  config.life = SystemRandom64();
+  config.election_ticks = options.election_ticks;
+  config.heartbeat_ticks = options.heartbeat_ticks;
+  config.tick_ns = options.loop.tick_ns;
+  return config;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Replica>> Replica::Open(DataDir& dir, const Identity& identity,
+                                               const ReplicaOptions& options,
+                                               std::shared_ptr<Waker> waker, Clock* clock,
+                                               Logger* logger, uint64_t now_ns) {
+  ARIMA_ASSERT(identity.data_ready);
+  std::unique_ptr<Replica> replica(new Replica);
+  wal::RecoveredLog log;
+  auto wal = wal::Wal::Open(dir.env(), WalOptionsFor(dir, identity, options.storage), &log);
+  if (!wal) return std::unexpected(wal.error());
+  replica->wal_ = std::move(*wal);
+  logger->Info("log_recovered", log.text,
+               {{"last_index", log.last.value}, {"term", log.hard_state.term.value}});
+
+  Result<uint64_t> number = dir.ReadCurrentDb();
+  if (!number) return std::unexpected(number.error());
+  auto machine = OpenStateMachine(dir, identity, *number, options.storage);
+  if (!machine) return std::unexpected(machine.error());
+  replica->machine_ = std::move(*machine);
+  kv::AppliedState applied = replica->machine_->applied();
+  if (Status agrees = Reconcile(log, applied); !agrees) return std::unexpected(agrees.error());
+  if (Status cleaned = dir.RemoveOtherDbs(*number); !cleaned) {
+    logger->Warn("old_database_not_removed", cleaned.error().ToString());
+  }
+
+  auto initial = MakeInitialState(std::move(log), applied, identity.state);
+  if (!initial) return std::unexpected(initial.error());
+  raft::Config config = MakeConfig(identity, options);
+  if (Status valid = config.Validate(); !valid) return std::unexpected(valid.error());
+  replica->loop_ = std::make_unique<RaftLoop>(raft::Core(config, *initial, now_ns), options.loop,
+                                              std::move(waker), options.inbox);
+  Inbox* inbox = &replica->loop_->inbox();
+  replica->log_writer_ = std::make_unique<LogWriter>(replica->wal_.get(), inbox, clock, logger);
+  replica->log_reader_ = std::make_unique<LogReader>(replica->wal_.get(), inbox, logger);
+  replica->segment_helper_ = std::make_unique<SegmentHelper>(replica->wal_.get(), logger);
+  replica->applier_ =
+      std::make_unique<Applier>(replica->machine_.get(), inbox, &replica->loop_->proposals(),
+                                &replica->loop_->reads(), clock, logger, options.applier);
+  return replica;
+}
+
+Replica::~Replica() { ARIMA_ASSERT(!started_); }
+
+void Replica::Start(MessageSink* peers, RaftLoopHost* host) {
+  loop_->Connect(log_writer_.get(), applier_.get(), log_reader_.get(), peers, host);
+  segment_helper_->Start();
+  log_writer_->Start();
+  log_reader_->Start();
+  applier_->Start();
+  started_ = true;
+}
+
+void Replica::Stop(const Error& why) {
+  if (!started_) return;
+  started_ = false;
+  loop_->inbox().Close();
+  log_reader_->Stop();
+  applier_->Stop();
+  // The log closes last: what the database holds is in it.
+  log_writer_->Stop();
+  segment_helper_->Stop();
+  loop_->FailAll(why);
+}
+
+}  // namespace arima::node

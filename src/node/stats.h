@@ -1,0 +1,31 @@
+// What GET /raft/stats shows: names and forms of hashicorp/raft, which users of this API know, and
+// Arima's own after them (docs/design/http-api.md 1.2). Pure functions.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "node/identity.h"
+#include "raft/core.h"
+#include "service/cluster_service.h"
+
+namespace arima::node {
+
+struct StatsInput {
+  const raft::CoreStatus& core;
+  const Identity& identity;
+  uint64_t now_ns = 0;
+  uint64_t store_revision = 0;
+  uint64_t durable_applied_index = 0;
+};
+
+service::Stats BuildStats(const StatsInput& input);
+
+// "Leader", "Follower", "Candidate", "Shutdown".
+std::string StateName(const raft::SoftState& soft);
+// As Go prints durations: "0s", "850ns", "12.5ms", "1.25s", "2m3.5s".
+std::string GoDuration(uint64_t ns);
+// "[{Suffrage:Voter ID:n1 Address:127.0.0.1:1111} {Suffrage:Nonvoter ...}]"
+std::string ConfigurationText(const raft::ConfState& conf);
+
+}  // namespace arima::node

@@ -1,0 +1,40 @@
+#include "node/storage.h"
+
+#include <utility>
+
+#include "codec/conf_codec.h"
+#include "kv/engine.h"
+#include "kv/rocks_engine.h"
+
+namespace arima::node {
+
+wal::WalOptions WalOptionsFor(const DataDir& dir, const Identity& identity,
+                              const StorageOptions& options) {
+  wal::WalOptions wal;
+  wal.dir = dir.wal_path();
+  wal.cluster_id = identity.cluster_id;
+  wal.incarnation = identity.incarnation;
+  wal.segment_bytes = options.wal_segment_bytes;
+  return wal;
+}
+
+Result<std::unique_ptr<kv::StateMachine>> OpenStateMachine(const DataDir& dir,
+                                                           const Identity& identity,
+                                                           uint64_t number,
+                                                           const StorageOptions& options) {
+  kv::RocksEngineOptions engine_options;
+  engine_options.path = dir.db_path(number);
+  engine_options.block_cache_bytes = options.block_cache_bytes;
+  auto engine = kv::RocksEngine::Open(engine_options);
+  if (!engine) return std::unexpected(engine.error());
+  kv::AppliedState initial;
+  initial.index = raft::kFirstSnapshotIndex.value;
+  initial.term = raft::kFirstSnapshotTerm.value;
+  initial.cluster_id = identity.cluster_id;
+  initial.conf = codec::EncodeConfState(OriginConf());
+  kv::StateMachineOptions machine_options;
+  machine_options.recent_keys_bytes = options.recent_keys_bytes;
+  return kv::StateMachine::Open(std::move(*engine), initial, machine_options);
+}
+
+}  // namespace arima::node
