@@ -60,9 +60,9 @@ struct WalOptions {
 // What one raft::Write asks for, in this order: reset, then entries; the hard state holds with
 // them.
 struct Batch {
-  std::optional<raft::HardState> hard_state;
-  std::optional<raft::EntryId> reset;    // the log is replaced by this snapshot point
-  std::span<const raft::Entry> entries;  // contiguous; the first may overwrite a suffix
+  std::optional<raft::HardState> hard_state = {};
+  std::optional<raft::EntryId> reset = {};    // the log is replaced by this snapshot point
+  std::span<const raft::Entry> entries = {};  // contiguous; the first may overwrite a suffix
 };
 
 // How the log that Open found had ended.
