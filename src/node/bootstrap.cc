@@ -3,9 +3,6 @@
 #include <utility>
 
 #include "base/assert.h"
-#include "codec/conf_codec.h"
-#include "kv/engine.h"
-#include "kv/rocks_engine.h"
 #include "kv/state_machine.h"
 #include "node/storage.h"
 #include "wal/wal.h"
@@ -46,7 +43,7 @@ Result<Identity> LoadOrFound(DataDir& dir, const std::string& name) {
   return founder;
 }
 
-Status CreateData(DataDir& dir, Identity* identity, const StorageOptions& options) {
+Status CreateData(DataDir& dir, Identity* identity, const StorageOptions& options, Logger* logger) {
   ARIMA_ASSERT(!identity->data_ready);
   if (Status gone = dir.DiscardData(); !gone) return gone;
   raft::HardState hard_state;
@@ -63,7 +60,7 @@ Status CreateData(DataDir& dir, Identity* identity, const StorageOptions& option
     return std::unexpected(last_number.error());
   }
   uint64_t number = last_number.value_or(0) + 1;
-  auto machine = OpenStateMachine(dir, *identity, number, options);
+  auto machine = OpenStateMachine(dir, *identity, number, OpenDb::kNew, options, logger);
   if (!machine) return std::unexpected(machine.error());
   if (Status flushed = (*machine)->Flush(true); !flushed) return flushed;
   machine->reset();

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "node/data_dir.h"
 #include "node/identity.h"
+#include "node/logger.h"
 #include "raft/types.h"
 
 namespace arima::node {
@@ -30,6 +31,6 @@ Result<Identity> LoadOrFound(DataDir& dir, const std::string& name);
 
 // Discards what lies there, makes an empty log and database at the origin, then marks the identity
 // data_ready. Called only while it is not: a crash in between starts over.
-Status CreateData(DataDir& dir, Identity* identity, const StorageOptions& options);
+Status CreateData(DataDir& dir, Identity* identity, const StorageOptions& options, Logger* logger);
 
 }  // namespace arima::node

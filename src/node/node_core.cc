@@ -43,7 +43,8 @@ arima::Status NodeCore::Open(env::Env* env) {
   if (!identity) return std::unexpected(identity.error());
   identity_ = std::move(*identity);
   if (!identity_.data_ready) {
-    if (auto made = CreateData(*dir_, &identity_, options_.replica.storage); !made) return made;
+    if (auto made = CreateData(*dir_, &identity_, options_.replica.storage, &logger_); !made)
+      return made;
   }
   // Before the replica: a port that is taken must not cost a recovery.
   transport::TcpOptions tcp;
@@ -104,7 +105,7 @@ void NodeCore::ReplaceData(const transport::AbsorbRequest& request) {
   identity_.data_ready = false;
   identity_.seed_conf = codec::EncodeConfState(request.conf);
   auto done = dir_->WriteIdentity(&identity_);
-  if (done) done = CreateData(*dir_, &identity_, options_.replica.storage);
+  if (done) done = CreateData(*dir_, &identity_, options_.replica.storage, &logger_);
   if (done) done = OpenReplica();
   if (!done) {
     logger_.Fatal("join_failed",

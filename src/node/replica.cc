@@ -98,8 +98,12 @@ Result<std::unique_ptr<Replica>> Replica::Open(DataDir& dir, const Identity& ide
                {{"last_index", log.last.value}, {"term", log.hard_state.term.value}});
 
   Result<uint64_t> number = dir.ReadCurrentDb();
-  if (!number) return std::unexpected(number.error());
-  auto machine = OpenStateMachine(dir, identity, *number, options.storage);
+  if (!number) {
+    return Fail(Code::kCorruption,
+                "which database is live cannot be told: " + number.error().message);
+  }
+  auto machine =
+      OpenStateMachine(dir, identity, *number, OpenDb::kExisting, options.storage, logger);
   if (!machine) return std::unexpected(machine.error());
   replica->machine_ = std::move(*machine);
   kv::AppliedState applied = replica->machine_->applied();

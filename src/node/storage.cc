@@ -20,12 +20,21 @@ wal::WalOptions WalOptionsFor(const DataDir& dir, const Identity& identity,
 
 Result<std::unique_ptr<kv::StateMachine>> OpenStateMachine(const DataDir& dir,
                                                            const Identity& identity,
-                                                           uint64_t number,
-                                                           const StorageOptions& options) {
+                                                           uint64_t number, OpenDb mode,
+                                                           const StorageOptions& options,
+                                                           Logger* logger) {
   kv::RocksEngineOptions engine_options;
   engine_options.path = dir.db_path(number);
   engine_options.block_cache_bytes = options.block_cache_bytes;
-  auto engine = kv::RocksEngine::Open(engine_options);
+  engine_options.create_if_missing = mode == OpenDb::kNew;
+  engine_options.log = [logger](std::string_view line) { logger->Warn("database", line); };
+  auto engine = kv::OpenRocksEngine(engine_options);
+  if (!engine && engine.error().code == Code::kNotFound) {
+    return Fail(Code::kCorruption,
+                "the database " + engine_options.path +
+                    " is gone; restore it from a backup, or remove the node from the cluster and "
+                    "join it again with an empty volume directory");
+  }
   if (!engine) return std::unexpected(engine.error());
   kv::AppliedState initial;
   initial.index = raft::kFirstSnapshotIndex.value;
