@@ -4,6 +4,7 @@
 #include "node/raft_loop.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/assert.h"
@@ -105,16 +106,20 @@ void RaftLoop::TakeInbox(uint64_t now_ns) {
 
 void RaftLoop::CompleteWrite(LogCompletion completion, uint64_t now_ns) {
   core_.Step(raft::WriteDone{completion.seq}, now_ns);
-  std::vector<raft::Message> to_peers;
-  for (raft::Message& message : completion.after_durable) {
-    // A vote for oneself counts when it comes back here: docs/design/raft.md 1.5 W4.
-    if (message.to == message.from) {
-      core_.Step(raft::PeerMessage{std::move(message)}, now_ns);
-    } else {
-      to_peers.push_back(std::move(message));
-    }
+  Route(std::move(completion.after_durable), now_ns);
+}
+
+// A vote for oneself counts when it comes back here: docs/design/raft.md 1.5 W4.
+void RaftLoop::Route(std::vector<raft::Message> messages, uint64_t now_ns) {
+  auto own = std::stable_partition(messages.begin(), messages.end(),
+                                   [](const raft::Message& m) { return m.to != m.from; });
+  std::vector<raft::Message> to_self(std::make_move_iterator(own),
+                                     std::make_move_iterator(messages.end()));
+  messages.erase(own, messages.end());
+  if (!messages.empty()) peers_->Send(std::move(messages));
+  for (raft::Message& message : to_self) {
+    core_.Step(raft::PeerMessage{std::move(message)}, now_ns);
   }
-  if (!to_peers.empty()) peers_->Send(std::move(to_peers));
 }
 
 void RaftLoop::ProposeWrites(std::vector<PendingWrite> writes, uint64_t now_ns) {
@@ -209,7 +214,7 @@ void RaftLoop::Expire(uint64_t now_ns) {
 }
 
 void RaftLoop::HandOut(raft::Output out, uint64_t now_ns) {
-  if (!out.send_now.empty()) peers_->Send(std::move(out.send_now));
+  Route(std::move(out.send_now), now_ns);
   if (out.write) log_->Submit(std::move(*out.write));
   // Before the applier can see the entries: a waiter is never registered too late.
   if (!out.accepted.empty()) OnAccepted(std::move(out.accepted));

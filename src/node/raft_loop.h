@@ -113,6 +113,7 @@ class RaftLoop {
 
   void TakeInbox(uint64_t now_ns);
   void CompleteWrite(LogCompletion completion, uint64_t now_ns);
+  void Route(std::vector<raft::Message> messages, uint64_t now_ns);
   void ProposeWrites(std::vector<PendingWrite> writes, uint64_t now_ns);
   void IssueReads(std::vector<ReadWaiter> waiters, uint64_t give_up_ns, uint64_t now_ns);
   void TickIfDue(uint64_t now_ns);
