@@ -4,7 +4,6 @@
 #   arima_library(... LIBS RocksDB::rocksdb)  third-party libraries, private to the folder
 #   arima_test(NAME raft DEPS testing)        all *_test.cc of the folder -> raft_test, run by ctest
 #   arima_program(NAME arima MAIN arima_main.cc DEPS cli)  -> build/<preset>/arima
-#   arima_fuzzer(NAME wal_recovery DEPS wal)  wal_recovery_fuzz.cc, only with ARIMA_FUZZ (clang)
 #
 # DEPS names the folders this one may include (docs/design/architecture.md section 3);
 # script/check_includes.py checks the #include lines against the same list.
@@ -67,12 +66,4 @@ function(arima_program)
   add_executable(${ARG_NAME} ${ARG_MAIN})
   target_link_libraries(${ARG_NAME} PRIVATE arima_flags ${ARG_DEPS} ${ARG_LIBS})
   set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
-endfunction()
-
-function(arima_fuzzer)
-  cmake_parse_arguments(ARG "" "NAME" "DEPS;LIBS" ${ARGN})
-  list(TRANSFORM ARG_DEPS PREPEND arima_)
-  add_executable(${ARG_NAME}_fuzz ${ARG_NAME}_fuzz.cc)
-  target_link_libraries(${ARG_NAME}_fuzz PRIVATE arima_flags ${ARG_DEPS} ${ARG_LIBS})
-  target_link_options(${ARG_NAME}_fuzz PRIVATE -fsanitize=fuzzer)
 endfunction()

