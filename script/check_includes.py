@@ -49,6 +49,7 @@ THIRD_PARTY = {
     "boost/": ["transport", "http", "client", "cli", "node"],
     "rocksdb/": ["kv"],
     "xxhash": ["base"],
+    "prometheus/": ["http"],
     "spdlog/": ["node", "cli"],
     "toml++/": ["node/options"],
     "CLI/": ["cli", "node/options"],
@@ -59,8 +60,8 @@ TEST_ONLY = ["gtest/", "gmock/"]
 # No thread, clock, file, socket or chance in a pure function of (state, input, now).
 IMPURE_HEADERS = re.compile(
     r"^(thread|stop_token|mutex|shared_mutex|condition_variable|future|atomic|semaphore|latch"
-    r"|barrier|chrono|ctime|time\.h|random|filesystem|fstream|iostream|cstdio|stdio\.h|syncstream|csignal"
-    r"|coroutine|unistd\.h|fcntl\.h|poll\.h|pthread\.h|signal\.h|netdb\.h|(sys|net|netinet|arpa)/.*"
+    r"|barrier|chrono|ctime|time\.h|random|filesystem|fstream|iostream|cstdio|stdio\.h|syncstream"
+    r"|csignal|coroutine|unistd\.h|fcntl\.h|poll\.h|pthread\.h|signal\.h|netdb\.h|(sys|net|netinet|arpa)/.*"
     r"|base/(mutex|bounded_queue|clock)\.h)$")
 IMPURE_FOLDERS = ["raft"]
 # Time, chance and surroundings come in through interfaces only.
@@ -83,12 +84,16 @@ def sources(src):
                 yield os.path.relpath(os.path.join(folder, name), src)
 
 
+def is_test(path):
+    return path.endswith("_test.cc") or os.path.basename(path).startswith("test_")
+
+
 def may_include(path, target):
     folder = path.split("/")[0]
     allowed = [folder, *ALLOWED.get(folder, [])]
     stem = re.sub(r"(_test)?\.(h|cc)$", "", path)
     allowed += ALLOWED_FILES.get(stem, [])
-    if path.endswith("_test.cc"):
+    if is_test(path):
         allowed += ALLOWED_IN_TESTS
     return target in allowed or target.split("/")[0] in allowed
 
@@ -96,8 +101,8 @@ def may_include(path, target):
 def check_third_party(path, header):
     folder = path.split("/")[0]
     if any(header.startswith(p) for p in TEST_ONLY):
-        if not path.endswith("_test.cc") and folder != "testing":
-            return f"<{header}> belongs into *_test.cc and testing/ only"
+        if not is_test(path) and folder != "testing":
+            return f"<{header}> belongs into *_test.cc, test_*.h and testing/ only"
         return None
     # The longest prefix that matches is the rule.
     for prefix in sorted(THIRD_PARTY, key=len, reverse=True):
@@ -112,11 +117,11 @@ def check_third_party(path, header):
 def check_line(path, line, src):
     """The broken rules of one line of src/<path>."""
     folder = path.split("/")[0]
-    is_test = path.endswith("_test.cc")
+    in_test = is_test(path)
     match = INCLUDE.match(line)
     if match:
         quote, header = match.groups()
-        if folder in IMPURE_FOLDERS and not is_test and IMPURE_HEADERS.match(header):
+        if folder in IMPURE_FOLDERS and not in_test and IMPURE_HEADERS.match(header):
             yield f"{folder}/ is a pure function: no {header}"
         ours = header.split("/")[0] in ALLOWED
         if quote == '"':

@@ -129,12 +129,12 @@ class Tidy(Tree):
         home = "/ho" + "me/someone"
         for text, expected in [("int a = 1;" + " " * 91 + "//\n", "columns"), ("\tint a;\n", "tab"),
                                ("int a; \n", "space at the end"), ("int a;", "no newline"),
-                               ("int a;\r\n", "carriage return"), ("int a;\n" * 901, "901 lines"),
+                               ("int a;\r\n", "carriage return"), ("int a;\n" * 1201, "1201 lines"),
                                (f"// {left_open}: later\n", "left open"),
                                (f"// {home}\n", "path of one machine"),
                                ("std::this_thread::sleep_" + "for(1s);\n", "waits by the clock")]:
             with self.subTest(expected):
-                problems = [p for _, p in tidy.check_text("src/base/a.cc", text)]
+                problems = [p for _, p in tidy.check_text("src/base/a_test.cc", text)]
                 self.assertTrue(any(expected in p for p in problems), problems)
 
     def test_tests_may_be_longer(self):
