@@ -61,7 +61,8 @@ TEST_ONLY = ["gtest/", "gmock/"]
 IMPURE_HEADERS = re.compile(
     r"^(thread|stop_token|mutex|shared_mutex|condition_variable|future|atomic|semaphore|latch"
     r"|barrier|chrono|ctime|time\.h|random|filesystem|fstream|iostream|cstdio|stdio\.h|syncstream"
-    r"|csignal|coroutine|unistd\.h|fcntl\.h|poll\.h|pthread\.h|signal\.h|netdb\.h|(sys|net|netinet|arpa)/.*"
+    r"|csignal|coroutine|unistd\.h|fcntl\.h|poll\.h|pthread\.h|signal\.h|netdb\.h"
+    r"|(sys|net|netinet|arpa)/.*"
     r"|base/(mutex|bounded_queue|clock)\.h)$")
 IMPURE_FOLDERS = ["raft"]
 # Time, chance and surroundings come in through interfaces only.
@@ -135,7 +136,7 @@ def check_line(path, line, src):
             broken = check_third_party(path, header)
             if broken:
                 yield broken
-    elif folder in IMPURE_CALL_FOLDERS and not is_test:
+    elif folder in IMPURE_CALL_FOLDERS and not in_test:
         call = IMPURE_CALLS.search(COMMENT_OR_STRING.sub("", line))
         if call:
             yield f"{folder}/ takes time, chance and settings from outside: no {call.group(0)}"
