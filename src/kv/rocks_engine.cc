@@ -1,0 +1,270 @@
+// RocksDB behind the engine interface.
+//
+// Durable position. With the log off, data is durable once its memtable is flushed and the manifest
+// names the file. A batch is never split over memtables and memtables are installed in order, so
+// the highest sequence number flushed marks a prefix of batches; FlushTracker maps it to a
+// position. The last entry of each batch of the state machine is the `m` record, which no later
+// entry of the same memtable can hide without being newer itself: the file's largest sequence
+// number is that of the memtable's last batch.
+//
+// Errors. Any background error closes the engine for writing until Resume, even where RocksDB
+// itself would let writes go on into memory: they could not become durable. Corruption found by a
+// read is noted as well.
+//
+// RocksDB reports by Status and throws nothing but bad_alloc, which ends the process.
+#include "kv/rocks_engine.h"
+
+#include <rocksdb/db.h>
+#include <rocksdb/write_batch.h>
+
+#include <utility>
+#include <vector>
+
+#include "base/assert.h"
+#include "kv/key_schema.h"
+#include "kv/rocks_listener.h"
+#include "kv/rocks_options.h"
+
+namespace arima::kv {
+namespace {
+
+// RocksDB, built with its assertions on as Debian does, ends the process at a slice without a
+// pointer.
+rocksdb::Slice ToSlice(std::string_view bytes) {
+  return {bytes.data() != nullptr ? bytes.data() : "", bytes.size()};
+}
+std::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+class RocksIterator final : public Iterator {
+ public:
+  RocksIterator(rocksdb::DB* db, RocksListener* listener, const std::string& path,
+                IterateOptions options)
+      : options_(std::move(options)),
+        lower_(options_.lower),
+        upper_(options_.upper),
+        listener_(*listener),
+        path_(path) {
+    rocksdb::ReadOptions read;
+    read.fill_cache = options_.fill_cache;
+    read.background_purge_on_iterator_cleanup = true;  // readers delete no files
+    if (options_.one_user_key) {
+      read.prefix_same_as_start = true;
+    } else {
+      read.total_order_seek = true;  // without it the filters would hide keys from a range scan
+      if (!options_.lower.empty()) read.iterate_lower_bound = &lower_;
+      if (!options_.upper.empty()) read.iterate_upper_bound = &upper_;
+    }
+    it_.reset(db->NewIterator(read));
+  }
+
+  void Seek(std::string_view key) override {
+    ARIMA_ASSERT(!options_.one_user_key || !FilterPrefix(key).empty(), Printable(key));
+    it_->Seek(ToSlice(key));
+  }
+  void Next() override {
+    ARIMA_ASSERT(it_->Valid());
+    it_->Next();
+  }
+  bool Valid() const override { return it_->Valid(); }
+  std::string_view key() const override { return ToView(it_->key()); }
+  std::string_view value() const override { return ToView(it_->value()); }
+  Status status() const override {
+    rocksdb::Status status = it_->status();
+    if (status.ok()) return {};
+    Error error = MakeRocksError(status, "read", path_);
+    if (error.code == Code::kCorruption) listener_.Note(error);
+    return std::unexpected(std::move(error));
+  }
+
+ private:
+  const IterateOptions options_;
+  const rocksdb::Slice lower_;  // RocksDB keeps pointers to these two
+  const rocksdb::Slice upper_;
+  RocksListener& listener_;
+  const std::string& path_;
+  std::unique_ptr<rocksdb::Iterator> it_;
+};
+
+class RocksEngine final : public Engine {
+ public:
+  RocksEngine(std::string path, std::shared_ptr<RocksListener> listener,
+              std::unique_ptr<rocksdb::DB> db)
+      : path_(std::move(path)), listener_(std::move(listener)), db_(std::move(db)) {
+    write_options_.disableWAL = true;
+    write_options_.sync = false;
+  }
+  ~RocksEngine() override {
+    // Flushes (avoid_flush_during_shutdown is off) and waits for background work. If that fails,
+    // the raft log still has what is not durable here.
+    db_->Close().PermitUncheckedError();
+  }
+
+  void StartAt(uint64_t position) override { listener_->tracker().StartAt(position); }
+  Status Write(const Batch& batch, uint64_t position) override;
+  Result<bool> Get(std::string_view key, std::string* value) const override;
+  std::unique_ptr<Iterator> NewIterator(IterateOptions options) const override {
+    return std::make_unique<RocksIterator>(db_.get(), listener_.get(), path_, std::move(options));
+  }
+  uint64_t durable_position() const override { return listener_->tracker().durable_position(); }
+  Status Flush(bool wait) override;
+  EngineHealth health() const override { return listener_->health(); }
+  Status Resume() override;
+  EngineStats stats() const override;
+
+ private:
+  Status CheckWritable() const {
+    if (!listener_->failed()) return {};
+    return std::unexpected(listener_->health().error);
+  }
+  uint64_t Property(const std::string& name) const {
+    uint64_t value = 0;
+    return db_->GetIntProperty(name, &value) ? value : 0;
+  }
+
+  const std::string path_;
+  const std::shared_ptr<RocksListener> listener_;  // shared with RocksDB
+  const std::unique_ptr<rocksdb::DB> db_;
+  rocksdb::WriteOptions write_options_;
+  rocksdb::WriteBatch write_batch_;  // writer's; kept for its memory
+};
+
+Status RocksEngine::Write(const Batch& batch, uint64_t position) {
+  if (Status status = CheckWritable(); !status) return status;
+  write_batch_.Clear();
+  rocksdb::Status status;
+  batch.ForEach([&](std::string_view key, std::optional<std::string_view> value) {
+    if (!status.ok()) return;
+    status =
+        value ? write_batch_.Put(ToSlice(key), ToSlice(*value)) : write_batch_.Delete(ToSlice(key));
+  });
+  if (status.ok()) status = db_->Write(write_options_, &write_batch_);
+  if (!status.ok()) {
+    Error error = MakeRocksError(status, "write", path_);
+    listener_->Note(error);
+    return std::unexpected(std::move(error));
+  }
+  // There is one writer, so the latest sequence number is this batch's.
+  listener_->tracker().Written(db_->GetLatestSequenceNumber(), position);
+  return {};
+}
+
+Result<bool> RocksEngine::Get(std::string_view key, std::string* value) const {
+  rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), ToSlice(key), value);
+  if (status.ok()) return true;
+  if (status.IsNotFound()) return false;
+  Error error = MakeRocksError(status, "read", path_);
+  if (error.code == Code::kCorruption) listener_->Note(error);
+  return std::unexpected(std::move(error));
+}
+
+Status RocksEngine::Flush(bool wait) {
+  if (Status status = CheckWritable(); !status) return status;
+  const uint64_t sequence = listener_->tracker().written_sequence();
+  rocksdb::FlushOptions options;
+  options.wait = wait;
+  options.allow_write_stall = false;
+  if (rocksdb::Status status = db_->Flush(options); !status.ok()) {
+    Error error = MakeRocksError(status, "flush", path_);
+    listener_->Note(error);
+    return std::unexpected(std::move(error));
+  }
+  // The listener is told by another thread, perhaps only after this one has been woken.
+  if (wait) listener_->tracker().Flushed(sequence);
+  return {};
+}
+
+Status RocksEngine::Resume() {
+  EngineHealth health = listener_->health();
+  if (health.state == EngineState::kOk) return {};
+  if (health.state != EngineState::kNoSpace) return std::unexpected(health.error);
+  // Cleared first, so that an error during or after the attempt is not lost.
+  listener_->Clear();
+  if (rocksdb::Status status = db_->Resume(); !status.ok()) {
+    Error error = MakeRocksError(status, "resume", path_);
+    listener_->Note(error);
+    return std::unexpected(std::move(error));
+  }
+  return CheckWritable();
+}
+
+EngineStats RocksEngine::stats() const {
+  EngineStats stats;
+  stats.unflushed_bytes = Property(rocksdb::DB::Properties::kCurSizeAllMemTables);
+  stats.table_bytes = Property(rocksdb::DB::Properties::kLiveSstFilesSize);
+  stats.entry_count = Property(rocksdb::DB::Properties::kEstimateNumKeys);
+  stats.cache_bytes = Property(rocksdb::DB::Properties::kBlockCacheUsage);
+  stats.compaction_pending_bytes =
+      Property(rocksdb::DB::Properties::kEstimatePendingCompactionBytes);
+  stats.write_stalled = Property(rocksdb::DB::Properties::kIsWriteStopped) != 0 ||
+                        Property(rocksdb::DB::Properties::kActualDelayedWriteRate) != 0;
+  stats.flush_count = listener_->flush_count();
+  for (int level = 0; level < db_->NumberLevels(); ++level) {
+    std::string count;
+    if (db_->GetProperty(rocksdb::DB::Properties::kNumFilesAtLevelPrefix + std::to_string(level),
+                         &count)) {
+      stats.table_count += std::stoull(count);
+    }
+  }
+  return stats;
+}
+
+// RocksDB would make a new, empty database where CURRENT is missing, and delete the tables of the
+// old one. (A crash while a database is made leaves no tables.)
+Status CheckDirectory(const RocksEngineOptions& options, rocksdb::Env* env) {
+  rocksdb::Status current = env->FileExists(options.path + "/CURRENT");
+  if (current.ok()) return {};
+  if (!current.IsNotFound()) {
+    return std::unexpected(MakeRocksError(current, "open", options.path));
+  }
+  if (!options.create_if_missing) {
+    return Fail(Code::kNotFound, "there is no database in " + options.path);
+  }
+  std::vector<std::string> names;
+  rocksdb::Status listed = env->GetChildren(options.path, &names);
+  if (!listed.ok() && !listed.IsNotFound() && !listed.IsPathNotFound()) {
+    return std::unexpected(MakeRocksError(listed, "open", options.path));
+  }
+  for (const std::string& name : names) {
+    if (name.ends_with(".sst")) {
+      return Fail(Code::kCorruption,
+                  options.path + "/CURRENT is missing, but there is the table " + name);
+    }
+  }
+  return {};
+}
+
+// A new database must not vanish with its directory entry.
+Status SyncParent(const std::string& path, rocksdb::Env* env) {
+  std::unique_ptr<rocksdb::Directory> parent;
+  rocksdb::Status status = env->NewDirectory(path + "/..", &parent);
+  if (status.ok()) status = parent->Fsync();
+  if (!status.ok()) return std::unexpected(MakeRocksError(status, "sync of the parent", path));
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> OpenRocksEngineOn(const RocksEngineOptions& options,
+                                                  rocksdb::Env* env) {
+  if (Status status = CheckDirectory(options, env); !status) {
+    return std::unexpected(status.error());
+  }
+  auto listener = std::make_shared<RocksListener>(options.path);
+  rocksdb::Options rocks_options = MakeRocksOptions(options, env);
+  rocks_options.listeners.push_back(listener);
+  rocksdb::DB* db = nullptr;
+  rocksdb::Status status = rocksdb::DB::Open(rocks_options, options.path, &db);
+  if (!status.ok()) return std::unexpected(MakeRocksError(status, "open", options.path));
+  auto engine = std::make_unique<RocksEngine>(options.path, std::move(listener),
+                                              std::unique_ptr<rocksdb::DB>(db));
+  if (Status synced = SyncParent(options.path, env); !synced) {
+    return std::unexpected(synced.error());
+  }
+  return engine;
+}
+
+Result<std::unique_ptr<Engine>> OpenRocksEngine(const RocksEngineOptions& options) {
+  return OpenRocksEngineOn(options, rocksdb::Env::Default());
+}
+
+}  // namespace arima::kv

@@ -1,0 +1,55 @@
+// RocksListener: what RocksDB reports of its own accord, kept for the engine: flushes become
+// durable positions, errors become health. Included by rocks_*.cc only.
+//
+// Thread rule: any thread; RocksDB calls it from its background threads and from writers.
+#pragma once
+
+#include <rocksdb/listener.h>
+
+#include <atomic>
+#include <string>
+
+#include "base/mutex.h"
+#include "kv/engine.h"
+#include "kv/flush_tracker.h"
+#include "kv/rocks_options.h"
+
+namespace arima::kv {
+
+class RocksListener final : public rocksdb::EventListener {
+ public:
+  explicit RocksListener(std::string path) : path_(std::move(path)) {}
+
+  FlushTracker& tracker() { return tracker_; }
+  uint64_t flush_count() const { return flush_count_.load(std::memory_order_relaxed); }
+
+  // One load: whether there is an error to look at.
+  bool failed() const { return failed_.load(std::memory_order_acquire); }
+  EngineHealth health() const EXCLUDES(mutex_);
+  void Note(const Error& error) EXCLUDES(mutex_);
+  void Clear() EXCLUDES(mutex_);
+
+  // Reported once the flushed file is in the synced manifest, and after all memtables before it.
+  // Reports of two flushes may overtake each other (facebook/rocksdb#11183); the tracker allows it.
+  void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& info) override {
+    flush_count_.fetch_add(1, std::memory_order_relaxed);
+    tracker_.Flushed(info.largest_seqno);
+  }
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
+    if (!status->ok()) Note(MakeRocksError(*status, "background work", path_));
+  }
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
+                            bool* auto_recovery) override {
+    *auto_recovery = false;  // Engine::Resume is the only way back
+  }
+
+ private:
+  const std::string path_;
+  FlushTracker tracker_;
+  std::atomic<uint64_t> flush_count_{0};
+  std::atomic<bool> failed_{false};  // written under mutex_
+  mutable Mutex mutex_;
+  EngineHealth health_ GUARDED_BY(mutex_);
+};
+
+}  // namespace arima::kv

@@ -1,0 +1,26 @@
+// Between rocks_*.cc and their tests only: everything that needs RocksDB's headers to be said.
+#pragma once
+
+#include <rocksdb/env.h>
+#include <rocksdb/options.h>
+#include <rocksdb/status.h>
+
+#include <memory>
+#include <string_view>
+
+#include "base/error.h"
+#include "kv/rocks_engine.h"
+
+namespace arima::kv {
+
+// All choices that are not RocksDB's defaults, and those defaults that correctness rests on.
+rocksdb::Options MakeRocksOptions(const RocksEngineOptions& options, rocksdb::Env* env);
+
+// As OpenRocksEngine, on a file system of the caller's; `env` outlives the engine.
+Result<std::unique_ptr<Engine>> OpenRocksEngineOn(const RocksEngineOptions& options,
+                                                  rocksdb::Env* env);
+
+// "rocksdb <what> in <path>: <RocksDB's text, which names the file>". `status` is not ok.
+Error MakeRocksError(const rocksdb::Status& status, std::string_view what, std::string_view path);
+
+}  // namespace arima::kv
