@@ -2,8 +2,8 @@
 // simulator brings its own.
 //
 // Thread rule: everything, callbacks included, on the core thread. Callbacks (TransportHandler,
-// PeerPolicy::Check and answers of Call) never run inside a call of the caller's, with one
-// exception: SetPeers and Send ask the policy. They may call back into the transport.
+// and answers of Call) never run inside a call of the caller's; only SetPeers asks the PeerPolicy
+// at once. Callbacks may call the transport, but not destroy it.
 //
 // What is promised for raft messages: from one node to another they arrive in order while a
 // connection lasts, whole, checked, at most once, or not at all. A lost one is reported sooner or
@@ -52,8 +52,9 @@ class PeerPolicy {
   // Who may send to this node: cluster id, Hello.to, member id and incarnation. Also asked again,
   // for each open connection, when SetPeers is called.
   virtual HelloDecision Check(const Hello& hello) = 0;
-  // How this node introduces itself to a peer. A change (another member id after a join) makes
-  // SetPeers close and dial again what was greeted otherwise.
+  // How this node introduces itself to a peer; of `to` 0 only the cluster id is used. After a
+  // change (another cluster or member id after a join) call SetPeers: it closes and dials again
+  // what was greeted otherwise.
   virtual Hello MakeHello(raft::MemberId to) = 0;
 };
 
@@ -120,7 +121,8 @@ struct PeerStats {
 };
 
 struct TransportStats {
-  std::map<raft::MemberId, PeerStats> peers;  // configured, or seen since the start
+  std::map<raft::MemberId, PeerStats> peers;  // configured or connected now
+  uint64_t unroutable_messages = 0;           // to nobody of these; dropped
   uint64_t inbound_connections = 0;           // now
   uint64_t accepted_connections = 0;
   uint64_t rejected_connections = 0;  // over the limit
@@ -135,8 +137,9 @@ class Transport {
   virtual ~Transport() = default;
 
   // Hands messages over; never blocks. Each goes to message.to; none may be addressed to this
-  // node. Call it once per loop with all there is: one write per peer follows. A peer whose queue
-  // is full, or that cannot be reached, loses messages and is reported by OnUnreachable.
+  // node. Call it once per loop with all there is: one write per peer follows at once. A peer whose
+  // queue is full, or that cannot be reached, loses messages and is reported by OnUnreachable; so
+  // is the addressee of a message with more than 32 MiB of payload, which is never sent.
   virtual void Send(std::vector<raft::Message> messages) = 0;
 
   // Whom to keep connections to, without this node itself. Connections to peers that did not
