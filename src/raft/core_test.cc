@@ -22,7 +22,7 @@ TEST(Core, ThreeNodesElectReplicateAndApply) {
   c.Campaign(1);
   ASSERT_TRUE(c[1].leads());
   c.Propose(1, "a");
-  for (uint64_t id : {1, 2, 3}) {
+  for (uint64_t id : {1u, 2u, 3u}) {
     ASSERT_EQ(c[id].applied.size(), 2u) << id;
     EXPECT_EQ(c[id].applied[1].entry.payload.view(), "a");
     EXPECT_EQ(c[id].leader(), 1u);
