@@ -37,6 +37,12 @@ void MemoryLog::CompactTo(Index index) {
   snapshot_ = EntryId{term, index};
 }
 
+void MemoryLog::LoseAfter(Index index) {
+  ARIMA_ASSERT(index >= snapshot_.index && index <= last(), index, last());
+  entries_.resize(index - snapshot_.index);
+  hard_state_.commit = std::min(hard_state_.commit, index);
+}
+
 Term MemoryLog::TermAt(Index index) const {
   if (index == snapshot_.index) return snapshot_.term;
   ARIMA_ASSERT(Has(index), index, snapshot_.index, last());

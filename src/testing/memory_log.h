@@ -19,6 +19,8 @@ class MemoryLog {
   void Append(const raft::Write& write);
   // Drops entries up to and including `index`.
   void CompactTo(raft::Index index);
+  // A disk that lies: entries behind `index` are gone although they were durable.
+  void LoseAfter(raft::Index index);
 
   const raft::HardState& hard_state() const { return hard_state_; }
   raft::EntryId snapshot() const { return snapshot_; }

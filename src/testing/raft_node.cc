@@ -62,6 +62,12 @@ void RaftNode::Restart() {
       std::make_unique<raft::Core>(options_.config, log_.Recover(applied_, applied_conf_), now_ns_);
 }
 
+void RaftNode::RestartWithLoss(Index index) {
+  log_.LoseAfter(index);
+  applied_ = std::min(applied_, index);
+  Restart();
+}
+
 void RaftNode::Step(raft::Input input) { core_->Step(std::move(input), now_ns_); }
 
 void RaftNode::Tick() {

@@ -57,6 +57,9 @@ class RaftNode {
   raft::SnapshotMeta MakeSnapshot();
   // Forgets everything that a process forgets, and what was not written.
   void Restart();
+  // Restarts with a disk and a state machine that have lost everything behind `index`, which is
+  // not below the snapshot point.
+  void RestartWithLoss(raft::Index index);
 
  private:
   struct ApplyWork {

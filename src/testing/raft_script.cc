@@ -110,6 +110,7 @@ const std::map<std::string, RaftScript::Verb, std::less<>>& RaftScript::Verbs() 
       {"unreachable", &RaftScript::ReportPeer},
       {"leader-lost", &RaftScript::ReportPeer},
       {"restart", &RaftScript::RestartNode},
+      {"lose-log", &RaftScript::LoseLog},
       {"ready", &RaftScript::Ready},
       {"deliver", &RaftScript::DeliverSome},
       {"append", &RaftScript::Append},
@@ -360,6 +361,17 @@ std::string RaftScript::RestartNode(const ScriptCommand& command) {
   Result<RaftNode*> node = Node(command);
   if (!node) return ErrorText(node.error());
   (*node)->Restart();
+  return "";
+}
+
+std::string RaftScript::LoseLog(const ScriptCommand& command) {
+  Result<RaftNode*> node = Node(command);
+  if (!node) return ErrorText(node.error());
+  Result<uint64_t> index = NumberAt(command, 1);
+  if (!index) return ErrorText(index.error());
+  const MemoryLog& log = (*node)->log();
+  if (Index(*index) < log.snapshot().index || Index(*index) > log.last()) return "error: range\n";
+  (*node)->RestartWithLoss(Index(*index));
   return "";
 }
 

@@ -16,6 +16,7 @@
 //   propose N TEXT..        propose-conf N [auto|implicit|explicit] [force] v2 l3 r1 u1 ..
 //   read N                  transfer N TARGET            compact N INDEX
 //   unreachable N PEER      leader-lost N LEADER         restart N
+//   lose-log N INDEX        restart with a disk that has lost what it held behind INDEX
 //   ready N                 one TakeOutput, see RaftNode::Drain
 //   deliver N.. [drop=(..)] [type=App] [from=F] [count=K]
 //       hands over the messages under way to N; those to drop= vanish
@@ -66,6 +67,7 @@ class RaftScript {
   std::string CompactLog(const ScriptCommand& command);
   std::string ReportPeer(const ScriptCommand& command);
   std::string RestartNode(const ScriptCommand& command);
+  std::string LoseLog(const ScriptCommand& command);
   std::string Ready(const ScriptCommand& command);
   std::string DeliverSome(const ScriptCommand& command);
   std::string Append(const ScriptCommand& command);
