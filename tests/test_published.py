@@ -9,9 +9,11 @@ import os
 import re
 import shlex
 import subprocess
+import unittest
 
 import harness
 from harness import Node, NodeTest, short, wait_until
+from test_cli import HELP
 
 RUN = [
     "arima run --server-port 2221 --node-id n1 --raft-port 1111 --volume-dir /tmp/arima/n1",
@@ -191,3 +193,12 @@ class PublishedCommands(NodeTest):
                          {"data": {"key": "hello", "value": "world"},
                           "message": "success fetching data"})
         self.assertEqual(self.curl(GET)["data"]["value"], "world")
+
+
+class Readme(unittest.TestCase):
+    def test_the_readme_shows_the_commands_that_are_tested(self):
+        with open(os.path.join(harness.REPOSITORY, "README.md"), encoding="utf-8") as file:
+            text = file.read()
+        for command in (*RUN, JOIN_N2, JOIN_N3, STATS, POST, GET, DELETE, REMOVE, HELP):
+            with self.subTest(command):
+                self.assertIn(command, text)
