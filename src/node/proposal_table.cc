@@ -27,7 +27,10 @@ void ProposalTable::Register(std::vector<ProposalWaiter> waiters) {
     for (ProposalWaiter& waiter : waiters) {
       if (waiter.index <= resolved_) {
         late.push_back(std::move(waiter));
-      } else if (waiters_.empty() || waiters_.back().index <= waiter.index) {
+        continue;
+      }
+      first_deadline_ns_ = std::min(first_deadline_ns_, waiter.deadline_ns);
+      if (waiters_.empty() || waiters_.back().index <= waiter.index) {
         waiters_.push_back(std::move(waiter));
       } else {
         auto at = std::ranges::upper_bound(waiters_, waiter.index, {}, &ProposalWaiter::index);
@@ -71,13 +74,14 @@ void ProposalTable::Expire(uint64_t now_ns) {
   std::vector<ProposalWaiter> expired;
   {
     MutexLock lock(&mutex_);
-    auto over = [now_ns](const ProposalWaiter& waiter) { return waiter.deadline_ns <= now_ns; };
-    if (std::ranges::none_of(waiters_, over)) return;
+    if (now_ns < first_deadline_ns_) return;
+    first_deadline_ns_ = UINT64_MAX;
     std::deque<ProposalWaiter> kept;
     for (ProposalWaiter& waiter : waiters_) {
-      if (over(waiter)) {
+      if (waiter.deadline_ns <= now_ns) {
         expired.push_back(std::move(waiter));
       } else {
+        first_deadline_ns_ = std::min(first_deadline_ns_, waiter.deadline_ns);
         kept.push_back(std::move(waiter));
       }
     }

@@ -1,6 +1,6 @@
 #include "node/read_queue.h"
 
-#include <iterator>
+#include <algorithm>
 #include <utility>
 
 namespace arima::node {
@@ -9,7 +9,10 @@ void ReadQueue::Add(raft::Index index, std::vector<ReadWaiter> waiters) {
   {
     MutexLock lock(&mutex_);
     if (index > applied_) {
-      for (ReadWaiter& waiter : waiters) waiters_.emplace(index, std::move(waiter));
+      for (ReadWaiter& waiter : waiters) {
+        first_deadline_ns_ = std::min(first_deadline_ns_, waiter.deadline_ns);
+        waiters_.emplace(index, std::move(waiter));
+      }
       return;
     }
   }
@@ -32,11 +35,14 @@ void ReadQueue::Expire(uint64_t now_ns) {
   std::vector<ReadWaiter> expired;
   {
     MutexLock lock(&mutex_);
+    if (now_ns < first_deadline_ns_) return;
+    first_deadline_ns_ = UINT64_MAX;
     for (auto it = waiters_.begin(); it != waiters_.end();) {
       if (it->second.deadline_ns <= now_ns) {
         expired.push_back(std::move(it->second));
         it = waiters_.erase(it);
       } else {
+        first_deadline_ns_ = std::min(first_deadline_ns_, it->second.deadline_ns);
         ++it;
       }
     }
