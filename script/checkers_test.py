@@ -162,6 +162,13 @@ class CheckHeaders(Tree):
         self.assertEqual(len(problems), 1, problems)
         self.assertIn("src/base/needy.h does not compile alone", problems[0])
 
+    def test_only_headers_that_the_build_does_not_prove_are_compiled(self):
+        every = check_headers.check(self.root, "true")[0]
+        self.write("src/base/error.cc", '// Why.\n#include "base/error.h"\n\n#include <map>\n')
+        self.assertEqual(check_headers.check(self.root, "true")[0], every - 1)
+        self.write("src/base/error.cc", '#include <map>\n#include "base/error.h"\n')
+        self.assertEqual(check_headers.check(self.root, "true")[0], every)
+
 
 if __name__ == "__main__":
     unittest.main()
