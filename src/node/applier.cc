@@ -122,7 +122,7 @@ Status Applier::ApplyPatiently(const std::vector<kv::Record>& records,
   Status applied = machine_.Apply(records, results);
   if (applied || applied.error().code != Code::kDiskFull) return applied;
   logger_.Error("database_disk_full", "applying waits for space: " + applied.error().message);
-  inbox_.AddInput(raft::DiskLow{true});
+  inbox_.SetDiskLow(DiskUser::kDatabase, true);
   while (!applied && applied.error().code == Code::kDiskFull) {
     if (queue_.closed()) return Fail(Code::kUnavailable, "the node is stopping");
     std::this_thread::sleep_for(kDiskFullPause);
@@ -132,7 +132,7 @@ Status Applier::ApplyPatiently(const std::vector<kv::Record>& records,
   }
   if (applied) {
     logger_.Info("database_has_space", "applying goes on");
-    inbox_.AddInput(raft::DiskLow{false});
+    inbox_.SetDiskLow(DiskUser::kDatabase, false);
   }
   return applied;
 }

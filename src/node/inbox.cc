@@ -3,38 +3,47 @@
 #include <utility>
 
 namespace arima::node {
+namespace {
 
-bool Inbox::AddWrite(ClientWrite& write) {
+Error Full() {
+  return {Code::kOverloaded,
+          "this node has more unanswered requests than it may hold; the request was not applied, "
+          "repeat it after a pause"};
+}
+
+}  // namespace
+
+Status Inbox::AddWrite(ClientWrite& write) {
   bool was_empty = false;
   {
     MutexLock lock(&mutex_);
-    uint64_t bytes = write.command.size();
+    uint64_t bytes = write.command.size() + kWriteOverheadBytes;
     bool full = write_bytes_ != 0 && write_bytes_ + bytes > limits_.write_bytes_max;
     if (closed_ || full) {
       ++refused_;
-      return false;
+      return std::unexpected(closed_ ? *closed_ : Full());
     }
     was_empty = batch_.empty();
     write_bytes_ += bytes;
     batch_.writes.push_back(std::move(write));
   }
   Wake(was_empty);
-  return true;
+  return {};
 }
 
-bool Inbox::AddRead(ReadWaiter& read) {
+Status Inbox::AddRead(ReadWaiter& read) {
   bool was_empty = false;
   {
     MutexLock lock(&mutex_);
     if (closed_ || batch_.reads.size() >= limits_.reads_max) {
       ++refused_;
-      return false;
+      return std::unexpected(closed_ ? *closed_ : Full());
     }
     was_empty = batch_.empty();
     batch_.reads.push_back(std::move(read));
   }
   Wake(was_empty);
-  return true;
+  return {};
 }
 
 void Inbox::AddLogCompletions(std::vector<LogCompletion> completions) {
@@ -57,15 +66,26 @@ void Inbox::AddInput(raft::Input input) {
   Wake(was_empty);
 }
 
+void Inbox::SetDiskLow(DiskUser user, bool low) {
+  bool was_empty = false;
+  {
+    MutexLock lock(&mutex_);
+    disk_low_[static_cast<size_t>(user)] = low;
+    was_empty = batch_.empty();
+    batch_.inputs.push_back(raft::DiskLow{disk_low_[0] || disk_low_[1]});
+  }
+  Wake(was_empty);
+}
+
 InboxBatch Inbox::Take() {
   MutexLock lock(&mutex_);
   write_bytes_ = 0;
   return std::exchange(batch_, {});
 }
 
-void Inbox::Close() {
+void Inbox::Close(Error why) {
   MutexLock lock(&mutex_);
-  closed_ = true;
+  closed_ = std::move(why);
 }
 
 uint64_t Inbox::refused() {

@@ -2,13 +2,16 @@
 //
 // Client work is bounded and refused when full (the front end answers 429); completions of the
 // node's own log and applier are never refused, their number is bounded by what the core handed
-// out. The core thread takes all of it at once; it is woken only when it was told that the inbox
-// was empty.
+// out. The core thread takes all of it at once; it is woken only by what comes into an empty inbox.
+//
+// Thread rule: any thread; Take from the core thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <functional>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -50,25 +53,36 @@ struct InboxBatch {
 };
 
 struct InboxLimits {
+  // Of commands that wait to be taken; each counts kWriteOverheadBytes more. One of any size passes
+  // an empty inbox.
   uint64_t write_bytes_max = 32 << 20;
   uint64_t reads_max = 65536;
 };
+
+// About what a waiting write costs besides its bytes.
+inline constexpr uint64_t kWriteOverheadBytes = 256;
+
+// Who needs space on the disk; each tells of its own shortage.
+enum class DiskUser : uint8_t { kLog, kDatabase };
 
 class Inbox {
  public:
   Inbox(std::shared_ptr<Waker> waker, const InboxLimits& limits)
       : waker_(std::move(waker)), limits_(limits) {}
 
-  // False when full or closed; the argument is then untouched and its callback never runs.
-  [[nodiscard]] bool AddWrite(ClientWrite& write) EXCLUDES(mutex_);
-  [[nodiscard]] bool AddRead(ReadWaiter& read) EXCLUDES(mutex_);
+  // Refused: the argument is untouched and its callback never runs. kOverloaded when full, after
+  // Close what that said; not applied in both cases.
+  Status AddWrite(ClientWrite& write) EXCLUDES(mutex_);
+  Status AddRead(ReadWaiter& read) EXCLUDES(mutex_);
 
   void AddLogCompletions(std::vector<LogCompletion> completions) EXCLUDES(mutex_);
   void AddInput(raft::Input input) EXCLUDES(mutex_);
+  // The core hears that the disk is low while it is so for anybody.
+  void SetDiskLow(DiskUser user, bool low) EXCLUDES(mutex_);
 
   InboxBatch Take() EXCLUDES(mutex_);
-  // Refuses further client work; completions still pass.
-  void Close() EXCLUDES(mutex_);
+  // Refuses further client work with `why`; completions still pass.
+  void Close(Error why) EXCLUDES(mutex_);
   uint64_t refused() EXCLUDES(mutex_);
 
  private:
@@ -82,7 +96,8 @@ class Inbox {
   InboxBatch batch_ GUARDED_BY(mutex_);
   uint64_t write_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t refused_ GUARDED_BY(mutex_) = 0;
-  bool closed_ GUARDED_BY(mutex_) = false;
+  std::optional<Error> closed_ GUARDED_BY(mutex_);
+  std::array<bool, 2> disk_low_ GUARDED_BY(mutex_){};  // by DiskUser
 };
 
 }  // namespace arima::node

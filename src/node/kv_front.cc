@@ -22,12 +22,6 @@ Status CheckKey(std::string_view key) {
   return {};
 }
 
-Error Full() {
-  return {Code::kOverloaded,
-          "this node has more unanswered requests than it may hold; the request was not applied, "
-          "repeat it after a pause"};
-}
-
 }  // namespace
 
 KvFront::KvFront(SharedState* shared, Clock* clock, uint64_t value_bytes_max)
@@ -50,7 +44,9 @@ void KvFront::Propose(std::string command, uint64_t timeout_ms, WriteDone done) 
   write.command = SharedBytes::Take(std::move(command));
   write.deadline_ns = clock_.NowNs() + timeout_ms * kMs;
   write.done = std::move(done);
-  if (!replica->loop().inbox().AddWrite(write)) write.done(std::unexpected(Full()));
+  if (Status added = replica->loop().inbox().AddWrite(write); !added) {
+    write.done(std::unexpected(std::move(added.error())));
+  }
 }
 
 void KvFront::Put(service::PutRequest request, service::Done<service::PutResponse> done) {
@@ -88,7 +84,9 @@ void KvFront::ReadBarrier(service::BarrierRequest request, service::Done<void> d
   ReadWaiter read;
   read.deadline_ns = clock_.NowNs() + request.timeout_ms * kMs;
   read.done = std::move(done);
-  if (!replica->loop().inbox().AddRead(read)) read.done(std::unexpected(Full()));
+  if (Status added = replica->loop().inbox().AddRead(read); !added) {
+    read.done(std::unexpected(std::move(added.error())));
+  }
 }
 
 Result<service::GetResponse> KvFront::GetLocal(const service::GetRequest& request) {

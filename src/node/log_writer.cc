@@ -115,7 +115,7 @@ Status LogWriter::AppendPatiently(std::span<const wal::Batch> batches, bool sync
                 "no space for a new log segment; proposals are refused until "
                 "there is: " +
                     done.error().message);
-  inbox_.AddInput(raft::DiskLow{true});
+  inbox_.SetDiskLow(DiskUser::kLog, true);
   // The pause is of no consequence for correctness: the append is simply tried again.
   while (!done && done.error().code == Code::kDiskFull && !queue_.closed()) {
     std::this_thread::sleep_for(kDiskFullPause);
@@ -123,7 +123,7 @@ Status LogWriter::AppendPatiently(std::span<const wal::Batch> batches, bool sync
   }
   if (done) {
     logger_.Info("log_disk_has_space", "the raft log can be written again");
-    inbox_.AddInput(raft::DiskLow{false});
+    inbox_.SetDiskLow(DiskUser::kLog, false);
   }
   return done;
 }

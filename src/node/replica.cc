@@ -142,7 +142,7 @@ void Replica::Start(MessageSink* peers, RaftLoopHost* host) {
 void Replica::Stop(const Error& why) {
   if (!started_) return;
   started_ = false;
-  loop_->inbox().Close();
+  loop_->inbox().Close(why);
   log_reader_->Stop();
   applier_->Stop();
   // The log closes last: what the database holds is in it.
