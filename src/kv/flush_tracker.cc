@@ -6,10 +6,11 @@
 
 namespace arima::kv {
 
-void FlushTracker::StartAt(uint64_t position) {
+void FlushTracker::StartAt(uint64_t sequence, uint64_t position) {
   MutexLock lock(&mutex_);
   ARIMA_ASSERT(waiting_.empty() && last_.sequence == 0, last_.sequence);
-  last_.position = position;
+  last_ = {.sequence = sequence, .position = position};
+  flushed_sequence_ = sequence;
   durable_.store(position, std::memory_order_release);
 }
 
@@ -26,6 +27,13 @@ void FlushTracker::Flushed(uint64_t sequence) {
   MutexLock lock(&mutex_);
   flushed_sequence_ = std::max(flushed_sequence_, sequence);
   Advance();
+  flushed_.NotifyAll();
+}
+
+bool FlushTracker::WaitFlushed(uint64_t sequence, std::chrono::milliseconds timeout) {
+  MutexLock lock(&mutex_);
+  if (flushed_sequence_ < sequence) flushed_.WaitFor(&mutex_, timeout);
+  return flushed_sequence_ >= sequence;
 }
 
 uint64_t FlushTracker::written_sequence() const {

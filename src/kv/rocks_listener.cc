@@ -25,12 +25,15 @@ EngineHealth RocksListener::health() const {
 // worse, because it is the only one that can be left again.
 void RocksListener::Note(const Error& error) {
   EngineState state = StateOf(error.code);
-  MutexLock lock(&mutex_);
-  bool replace = health_.state == EngineState::kOk ||
-                 (health_.state == EngineState::kNoSpace && state != EngineState::kNoSpace);
-  if (!replace) return;
-  health_ = {.state = state, .error = error};
-  failed_.store(true, std::memory_order_release);
+  {
+    MutexLock lock(&mutex_);
+    bool replace = health_.state == EngineState::kOk ||
+                   (health_.state == EngineState::kNoSpace && state != EngineState::kNoSpace);
+    if (!replace) return;
+    health_ = {.state = state, .error = error};
+    failed_.store(true, std::memory_order_release);
+  }
+  tracker_.Wake();  // a flush that somebody waits for may never be reported now
 }
 
 void RocksListener::Clear() {

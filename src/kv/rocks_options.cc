@@ -48,7 +48,9 @@ class LineLogger final : public rocksdb::Logger {
     char line[1024];
     int length = std::vsnprintf(line, sizeof line, format, arguments);
     if (length <= 0) return;
-    log_(std::string_view(line, std::min(static_cast<size_t>(length), sizeof line - 1)));
+    std::string_view text(line, std::min(static_cast<size_t>(length), sizeof line - 1));
+    while (text.ends_with('\n')) text.remove_suffix(1);
+    log_(text);
   }
   void LogHeader(const char*, va_list) override {}
 

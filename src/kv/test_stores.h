@@ -56,9 +56,9 @@ class MemStore {
 class RocksStore {
  public:
   // Small, so that little data already makes several tables on several levels.
-  RocksEngineOptions Options() const {
+  static RocksEngineOptions SmallOptions(const std::filesystem::path& path) {
     RocksEngineOptions options;
-    options.path = directory_.path() / ("db-" + std::to_string(life_));
+    options.path = path;
     options.write_buffer_bytes = 64 << 10;
     options.level_base_bytes = 256 << 10;
     options.table_file_bytes = 64 << 10;
@@ -66,14 +66,20 @@ class RocksStore {
     options.block_cache_bytes = 1 << 20;
     return options;
   }
-  std::unique_ptr<Engine> Open() { return Must(OpenRocksEngine(Options())); }
+  RocksEngineOptions Options() const {
+    return SmallOptions(directory_.path() / ("db-" + std::to_string(image_)));
+  }
+  std::unique_ptr<Engine> Open() {
+    live_ = image_;
+    return Must(OpenRocksEngine(Options()));
+  }
 
   // Copies the files of the live database: all that a power cut would leave. The manifest first:
   // tables that come later are not in it and do no harm. A compaction may delete a table that the
   // copied manifest names; then everything is copied again.
   void CaptureCrash(Engine*) {
-    const std::filesystem::path from = Options().path;
-    ++life_;
+    const std::filesystem::path from = directory_.path() / ("db-" + std::to_string(live_));
+    image_ = ++last_image_;
     const std::filesystem::path to = Options().path;
     for (int attempt = 0; attempt < 100; ++attempt) {
       std::filesystem::remove_all(to);
@@ -98,7 +104,9 @@ class RocksStore {
   }
 
   TempDirectory directory_;
-  int life_ = 1;
+  int last_image_ = 1;
+  int image_ = 1;  // what Open would open
+  int live_ = 1;   // what it opened last
 };
 
 using AllStores = testing::Types<MemStore, RocksStore>;
