@@ -1,6 +1,7 @@
 #include "node/applier.h"
 
 #include <chrono>
+#include <iterator>
 #include <utility>
 
 #include "base/assert.h"
@@ -11,7 +12,13 @@ namespace arima::node {
 namespace {
 
 constexpr auto kDiskFullPause = std::chrono::milliseconds(200);
-constexpr auto kIdleWait = std::chrono::seconds(1);
+constexpr uint64_t kBatchBytesMax = 1 << 20;
+
+uint64_t Bytes(const std::vector<raft::ApplyItem>& items) {
+  uint64_t bytes = 0;
+  for (const raft::ApplyItem& item : items) bytes += item.entry.payload.size();
+  return bytes;
+}
 
 kv::RecordKind KindOf(raft::EntryKind kind) {
   switch (kind) {
@@ -30,19 +37,17 @@ kv::RecordKind KindOf(raft::EntryKind kind) {
 }  // namespace
 
 Applier::Applier(kv::StateMachine* machine, Inbox* inbox, ProposalTable* proposals,
-                 ReadQueue* reads, Clock* clock, Logger* logger, const ApplierOptions& options)
+                 ReadQueue* reads, Flusher* flusher, Logger* logger)
     : machine_(*machine),
       inbox_(*inbox),
       proposals_(*proposals),
       reads_(*reads),
-      clock_(*clock),
-      logger_(*logger),
-      options_(options) {}
+      flusher_(*flusher),
+      logger_(*logger) {}
 
 Applier::~Applier() { ARIMA_ASSERT(!thread_.joinable()); }
 
 void Applier::Start() {
-  last_flush_ns_ = clock_.NowNs();
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -58,10 +63,8 @@ void Applier::Submit(std::vector<raft::ApplyItem> items) {
 
 void Applier::Run() {
   while (true) {
-    std::vector<std::vector<raft::ApplyItem>> batches = queue_.PopAllFor(kIdleWait);
-    if (batches.empty() && queue_.closed()) break;
-    for (std::vector<raft::ApplyItem>& items : batches) Apply(std::move(items));
-    FlushIfDue();
+    std::vector<std::vector<raft::ApplyItem>> batches = queue_.PopAll();
+    if (batches.empty() || !ApplyAll(std::move(batches))) break;
   }
   if (Status flushed = machine_.Flush(true); !flushed) {
     // Nothing is lost: the log still holds what the database does not.
@@ -69,7 +72,25 @@ void Applier::Run() {
   }
 }
 
-void Applier::Apply(std::vector<raft::ApplyItem> items) {
+// Hand-overs that came while the last batch was written become one batch.
+bool Applier::ApplyAll(std::vector<std::vector<raft::ApplyItem>> batches) {
+  std::vector<raft::ApplyItem> items;
+  uint64_t bytes = 0;
+  for (std::vector<raft::ApplyItem>& batch : batches) {
+    uint64_t more = Bytes(batch);
+    if (!items.empty() && bytes + more > kBatchBytesMax) {
+      if (!Apply(items)) return false;
+      items.clear();
+      bytes = 0;
+    }
+    bytes += more;
+    items.insert(items.end(), std::make_move_iterator(batch.begin()),
+                 std::make_move_iterator(batch.end()));
+  }
+  return Apply(items);
+}
+
+bool Applier::Apply(std::span<const raft::ApplyItem> items) {
   std::vector<kv::Record> records;
   std::vector<std::string> confs;
   records.reserve(items.size());
@@ -97,13 +118,13 @@ void Applier::Apply(std::vector<raft::ApplyItem> items) {
   }
   std::vector<kv::ApplyResult> results;
   if (Status applied = ApplyPatiently(records, &results); !applied) {
-    if (applied.error().code == Code::kUnavailable) return;  // stopping
+    if (applied.error().code == Code::kUnavailable) return false;  // stopping
     logger_.Fatal("apply_failed",
                   "the database refused a committed batch: " + applied.error().ToString(),
                   {{"index", records.front().index}});
   }
   ARIMA_ASSERT(results.size() == items.size(), results.size(), items.size());
-  unflushed_bytes_ += bytes;
+  flusher_.NoteApplied(bytes);
   raft::Index last = items.back().entry.index;
   std::vector<AppliedEntry> resolved;
   resolved.reserve(items.size());
@@ -113,6 +134,7 @@ void Applier::Apply(std::vector<raft::ApplyItem> items) {
   proposals_.Resolve(resolved);
   reads_.Advance(last);
   inbox_.AddInput(raft::Applied{last, bytes});
+  return true;
 }
 
 // A full disk pauses applying; the core sees the lag grow and refuses proposals. Other engine
@@ -135,17 +157,6 @@ Status Applier::ApplyPatiently(const std::vector<kv::Record>& records,
     inbox_.SetDiskLow(DiskUser::kDatabase, false);
   }
   return applied;
-}
-
-void Applier::FlushIfDue() {
-  if (unflushed_bytes_ == 0) return;
-  bool time_over = clock_.NowNs() - last_flush_ns_ >= options_.flush_interval_ns;
-  if (unflushed_bytes_ < options_.flush_bytes && !time_over) return;
-  unflushed_bytes_ = 0;
-  last_flush_ns_ = clock_.NowNs();
-  if (Status started = machine_.Flush(false); !started) {
-    logger_.Warn("flush_failed", started.error().ToString());
-  }
 }
 
 }  // namespace arima::node

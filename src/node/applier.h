@@ -6,13 +6,13 @@
 // Thread rule: Submit from the core thread; Start and Stop from the replica's owner.
 #pragma once
 
-#include <cstdint>
+#include <span>
 #include <thread>
 #include <vector>
 
 #include "base/bounded_queue.h"
-#include "base/clock.h"
 #include "kv/state_machine.h"
+#include "node/flusher.h"
 #include "node/inbox.h"
 #include "node/logger.h"
 #include "node/proposal_table.h"
@@ -21,21 +21,14 @@
 
 namespace arima::node {
 
-struct ApplierOptions {
-  // A flush is started when this much was applied since the last one or so much time passed: it
-  // bounds what is replayed at start (docs/design/raft.md 5.2).
-  uint64_t flush_bytes = 512 << 20;
-  uint64_t flush_interval_ns = 60'000'000'000;
-};
-
 class Applier final : public ApplySink {
  public:
   Applier(kv::StateMachine* machine, Inbox* inbox, ProposalTable* proposals, ReadQueue* reads,
-          Clock* clock, Logger* logger, const ApplierOptions& options);
+          Flusher* flusher, Logger* logger);
   ~Applier() override;
 
   void Start();
-  // Applies what is queued, then makes it durable.
+  // Applies what is queued (but for what a full disk does not take), then makes it durable.
   void Stop();
   // The core hands out at most what is committed and not applied; its limit on unapplied bytes
   // bounds the queue.
@@ -43,22 +36,20 @@ class Applier final : public ApplySink {
 
  private:
   void Run();
-  void Apply(std::vector<raft::ApplyItem> items);
+  // False: the node stops, and the disk is full; nothing more can be applied.
+  bool ApplyAll(std::vector<std::vector<raft::ApplyItem>> batches);
+  bool Apply(std::span<const raft::ApplyItem> items);
   Status ApplyPatiently(const std::vector<kv::Record>& records,
                         std::vector<kv::ApplyResult>* results);
-  void FlushIfDue();
 
   kv::StateMachine& machine_;
   Inbox& inbox_;
   ProposalTable& proposals_;
   ReadQueue& reads_;
-  Clock& clock_;
+  Flusher& flusher_;
   Logger& logger_;
-  const ApplierOptions options_;
   BoundedQueue<std::vector<raft::ApplyItem>> queue_{UINT64_MAX};
   std::thread thread_;
-  uint64_t unflushed_bytes_ = 0;
-  uint64_t last_flush_ns_ = 0;
 };
 
 }  // namespace arima::node

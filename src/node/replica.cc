@@ -122,9 +122,11 @@ Result<std::unique_ptr<Replica>> Replica::Open(DataDir& dir, const Identity& ide
   replica->log_writer_ = std::make_unique<LogWriter>(replica->wal_.get(), inbox, clock, logger);
   replica->log_reader_ = std::make_unique<LogReader>(replica->wal_.get(), inbox, logger);
   replica->segment_helper_ = std::make_unique<SegmentHelper>(replica->wal_.get(), logger);
+  replica->flusher_ =
+      std::make_unique<Flusher>(replica->machine_.get(), clock, logger, options.flusher);
   replica->applier_ =
       std::make_unique<Applier>(replica->machine_.get(), inbox, &replica->loop_->proposals(),
-                                &replica->loop_->reads(), clock, logger, options.applier);
+                                &replica->loop_->reads(), replica->flusher_.get(), logger);
   return replica;
 }
 
@@ -135,6 +137,7 @@ void Replica::Start(MessageSink* peers, RaftLoopHost* host) {
   segment_helper_->Start();
   log_writer_->Start();
   log_reader_->Start();
+  flusher_->Start();
   applier_->Start();
   started_ = true;
 }
@@ -144,10 +147,11 @@ void Replica::Stop(const Error& why) {
   started_ = false;
   loop_->inbox().Close(why);
   log_reader_->Stop();
+  flusher_->Stop();
   applier_->Stop();
+  segment_helper_->Stop();
   // The log closes last: what the database holds is in it.
   log_writer_->Stop();
-  segment_helper_->Stop();
   loop_->FailAll(why);
 }
 

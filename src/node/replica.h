@@ -14,6 +14,7 @@
 #include "node/applier.h"
 #include "node/bootstrap.h"
 #include "node/data_dir.h"
+#include "node/flusher.h"
 #include "node/log_helper.h"
 #include "node/log_writer.h"
 #include "node/raft_loop.h"
@@ -25,7 +26,7 @@ struct ReplicaOptions {
   StorageOptions storage;
   RaftLoopOptions loop;
   InboxLimits inbox;
-  ApplierOptions applier;
+  FlusherOptions flusher;
   uint32_t election_ticks = 40;
   uint32_t heartbeat_ticks = 5;
 };
@@ -59,6 +60,7 @@ class Replica {
   std::unique_ptr<LogWriter> log_writer_;
   std::unique_ptr<LogReader> log_reader_;
   std::unique_ptr<SegmentHelper> segment_helper_;
+  std::unique_ptr<Flusher> flusher_;
   std::unique_ptr<Applier> applier_;
   bool started_ = false;
 };

@@ -1,0 +1,251 @@
+#include "node/applier.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "kv/command.h"
+#include "kv/engine.h"
+#include "kv/mem_engine.h"
+
+namespace arima::node {
+namespace {
+
+using raft::Index;
+using raft::Term;
+
+// A MemEngine whose disk can be full, and that counts what is asked of it.
+class SmallDisk final : public kv::Engine {
+ public:
+  void StartAt(uint64_t position) override { base_.StartAt(position); }
+  Status Write(const kv::Batch& batch, uint64_t position) override {
+    if (full) return Fail(Code::kDiskFull, "no space");
+    ++writes;
+    return base_.Write(batch, position);
+  }
+  Result<bool> Get(std::string_view key, std::string* value) const override {
+    return base_.Get(key, value);
+  }
+  std::unique_ptr<kv::Iterator> NewIterator(kv::IterateOptions options) const override {
+    return base_.NewIterator(std::move(options));
+  }
+  uint64_t durable_position() const override { return base_.durable_position(); }
+  Status Flush(bool wait) override {
+    if (full) return Fail(Code::kDiskFull, "no space");
+    ++(wait ? final_flushes : flushes);
+    return base_.Flush(true);
+  }
+  kv::EngineHealth health() const override { return {}; }
+  Status Resume() override {
+    ++resumes;
+    return full ? Fail(Code::kDiskFull, "no space") : Status{};
+  }
+  kv::EngineStats stats() const override { return base_.stats(); }
+
+  std::atomic<bool> full = false;
+  std::atomic<int> writes = 0;
+  std::atomic<int> flushes = 0;
+  std::atomic<int> final_flushes = 0;
+  std::atomic<int> resumes = 0;
+
+ private:
+  kv::MemEngine base_;
+};
+
+class SilentWaker final : public Waker {
+ public:
+  void Wake() override {}
+};
+
+raft::ApplyItem Put(uint64_t index, const std::string& key, const std::string& value) {
+  raft::ApplyItem item;
+  item.entry.index = Index(index);
+  item.entry.term = Term(2);
+  item.entry.kind = raft::EntryKind::kCommand;
+  item.entry.payload = SharedBytes::Take(kv::EncodeCommand(kv::PutCommand{key, value, 0}));
+  item.entry.checksum = raft::EntryChecksum(item.entry.kind, item.entry.payload.view());
+  return item;
+}
+
+std::vector<raft::ApplyItem> One(raft::ApplyItem item) {
+  std::vector<raft::ApplyItem> items;
+  items.push_back(std::move(item));
+  return items;
+}
+
+class ApplierTest : public testing::Test {
+ protected:
+  ApplierTest() {
+    auto engine = std::make_unique<SmallDisk>();
+    disk_ = engine.get();
+    kv::AppliedState initial;
+    initial.index = 1;
+    initial.term = 1;
+    machine_ = *kv::StateMachine::Open(std::move(engine), initial, {});
+    disk_->writes = 0;
+    disk_->final_flushes = 0;
+    Restart();
+  }
+  ~ApplierTest() override { Stop(); }
+
+  void Restart(FlusherOptions options = {}) {
+    if (applier_) Stop();
+    flusher_ = std::make_unique<Flusher>(machine_.get(), &clock_, &logger_, options);
+    applier_ = std::make_unique<Applier>(machine_.get(), &inbox_, &proposals_, &reads_,
+                                         flusher_.get(), &logger_);
+  }
+  void Start() {
+    flusher_->Start();
+    applier_->Start();
+  }
+  void Stop() {
+    flusher_->Stop();
+    applier_->Stop();
+  }
+  // Until `condition` holds; the test's time limit is the only one.
+  template <class Condition>
+  void WaitFor(Condition condition) {
+    while (!condition()) std::this_thread::yield();
+  }
+  std::vector<bool> DiskLowTold() {
+    std::vector<bool> told;
+    for (const raft::Input& input : inbox_.Take().inputs) {
+      if (const auto* low = std::get_if<raft::DiskLow>(&input)) told.push_back(low->low);
+    }
+    return told;
+  }
+
+  SystemClock clock_;
+  Logger logger_{"test", LogLevel::kError, LogFormat::kText};
+  Inbox inbox_{std::make_shared<SilentWaker>(), InboxLimits{}};
+  ProposalTable proposals_;
+  ReadQueue reads_;
+  SmallDisk* disk_ = nullptr;
+  std::unique_ptr<kv::StateMachine> machine_;
+  std::unique_ptr<Flusher> flusher_;
+  std::unique_ptr<Applier> applier_;
+};
+
+TEST_F(ApplierTest, AppliesThenAnswersThenReportsProgress) {
+  std::atomic<uint64_t> revision = 0;
+  std::vector<ProposalWaiter> waiters;
+  waiters.push_back({Index(2), Term(2), UINT64_MAX, [&](Result<kv::ApplyResult> result) {
+                       // Whoever is answered reads its own write.
+                       EXPECT_EQ(machine_->applied_index(), 2u);
+                       revision = result->revision;
+                     }});
+  proposals_.Register(std::move(waiters));
+  std::atomic<bool> read = false;
+  std::vector<ReadWaiter> readers;
+  readers.push_back({UINT64_MAX, [&](Status status) { read = status.has_value(); }});
+  reads_.Add(Index(2), std::move(readers));
+  Start();
+  applier_->Submit(One(Put(2, "k", "v")));
+  Stop();
+  EXPECT_EQ(revision, 2u);
+  EXPECT_TRUE(read);
+  std::vector<raft::Input> inputs = inbox_.Take().inputs;
+  ASSERT_EQ(inputs.size(), 1u);
+  EXPECT_EQ(std::get<raft::Applied>(inputs[0]).index, Index(2));
+}
+
+TEST_F(ApplierTest, WhatWaitsBecomesOneBatch) {
+  for (uint64_t index = 2; index <= 11; ++index) applier_->Submit(One(Put(index, "k", "v")));
+  Start();
+  Stop();
+  EXPECT_EQ(machine_->applied_index(), 11u);
+  EXPECT_EQ(disk_->writes, 1);
+}
+
+TEST_F(ApplierTest, ABatchIsOfBoundedSize) {
+  std::string value(300 << 10, 'v');
+  for (uint64_t index = 2; index <= 11; ++index) applier_->Submit(One(Put(index, "k", value)));
+  Start();
+  Stop();
+  EXPECT_EQ(machine_->applied_index(), 11u);
+  EXPECT_EQ(disk_->writes, 4);  // three of 300 KiB fit into 1 MiB
+}
+
+TEST_F(ApplierTest, StopAppliesWhatIsQueuedAndMakesItDurable) {
+  Start();
+  for (uint64_t index = 2; index <= 100; ++index) applier_->Submit(One(Put(index, "k", "v")));
+  Stop();
+  EXPECT_EQ(machine_->applied_index(), 100u);
+  EXPECT_EQ(machine_->durable_applied_index(), 100u);
+}
+
+TEST_F(ApplierTest, AFullDiskIsWaitedOut) {
+  disk_->full = true;
+  Start();
+  applier_->Submit(One(Put(2, "k", "v")));
+  WaitFor([&] { return disk_->resumes > 0; });
+  EXPECT_EQ(machine_->applied_index(), 1u);
+  disk_->full = false;
+  WaitFor([&] { return machine_->applied_index() == 2; });
+  Stop();
+  EXPECT_EQ(DiskLowTold(), (std::vector<bool>{true, false}));
+}
+
+// The second hand-over must not be tried without the first: that would look like a gap in the log
+// and end the process.
+TEST_F(ApplierTest, StopsCleanlyWhileTheDiskIsFull) {
+  std::string value(700 << 10, 'v');
+  int answered = 0;
+  std::vector<ProposalWaiter> waiters;
+  waiters.push_back({Index(2), Term(2), UINT64_MAX, [&](Result<kv::ApplyResult>) { ++answered; }});
+  proposals_.Register(std::move(waiters));
+  disk_->full = true;
+  for (uint64_t index = 2; index <= 4; ++index) applier_->Submit(One(Put(index, "k", value)));
+  Start();
+  WaitFor([&] { return disk_->resumes > 0; });
+  Stop();
+  EXPECT_EQ(machine_->applied_index(), 1u);
+  EXPECT_EQ(answered, 0);  // whoever stops the replica answers: the outcome is unknown
+}
+
+TEST_F(ApplierTest, FlushesWhenEnoughWasApplied) {
+  Restart({.flush_bytes = 1000, .flush_interval_ns = UINT64_MAX});
+  Start();
+  applier_->Submit(One(Put(2, "k", "v")));
+  WaitFor([&] { return machine_->applied_index() == 2; });
+  EXPECT_EQ(disk_->flushes, 0);
+  applier_->Submit(One(Put(3, "k", std::string(1000, 'v'))));
+  WaitFor([&] { return disk_->flushes == 1; });
+  EXPECT_EQ(machine_->durable_applied_index(), 3u);
+}
+
+TEST_F(ApplierTest, FlushesWhenTimeHasPassedAndSomethingWasApplied) {
+  Restart({.flush_bytes = UINT64_MAX, .flush_interval_ns = 1});
+  Start();
+  EXPECT_EQ(disk_->flushes, 0);
+  applier_->Submit(One(Put(2, "k", "v")));
+  WaitFor([&] { return disk_->flushes == 1; });
+  EXPECT_EQ(machine_->durable_applied_index(), 2u);
+}
+
+using ApplierDeathTest = ApplierTest;
+
+TEST_F(ApplierDeathTest, AnEntryThatChangedInMemoryEndsTheProcessBeforeItIsApplied) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  raft::ApplyItem item = Put(2, "k", "v");
+  item.entry.checksum ^= 1;
+  EXPECT_DEATH(
+      {
+        applier_->Submit(One(std::move(item)));
+        Start();
+        WaitFor([] { return false; });
+      },
+      "entry_damaged_in_memory");
+}
+
+}  // namespace
+}  // namespace arima::node

@@ -1,0 +1,51 @@
+// Flusher: the thread that has the database make durable what was applied, so that neither the
+// applier nor the core waits for it, and a restart replays a bounded piece of the log
+// (docs/design/raft.md 5.2).
+//
+// Thread rule: NoteApplied from the applier; Start and Stop from the replica's owner.
+#pragma once
+
+#include <cstdint>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "kv/state_machine.h"
+#include "node/logger.h"
+
+namespace arima::node {
+
+struct FlusherOptions {
+  // A flush is started when this much was applied since the last one, or when something was and so
+  // much time has passed.
+  uint64_t flush_bytes = 512 << 20;
+  uint64_t flush_interval_ns = 60'000'000'000;
+};
+
+class Flusher {
+ public:
+  Flusher(kv::StateMachine* machine, Clock* clock, Logger* logger, const FlusherOptions& options);
+  ~Flusher();
+
+  void Start() EXCLUDES(mutex_);
+  void Stop() EXCLUDES(mutex_);
+  void NoteApplied(uint64_t bytes) EXCLUDES(mutex_);
+
+ private:
+  void Run() EXCLUDES(mutex_);
+  bool IsDue() REQUIRES(mutex_);
+
+  kv::StateMachine& machine_;
+  Clock& clock_;
+  Logger& logger_;
+  const FlusherOptions options_;
+  Mutex mutex_;
+  CondVar changed_;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  bool dirty_ GUARDED_BY(mutex_) = false;  // something was applied since the last flush began
+  uint64_t dirty_bytes_ GUARDED_BY(mutex_) = 0;
+  uint64_t last_flush_ns_ GUARDED_BY(mutex_) = 0;
+  std::thread thread_;
+};
+
+}  // namespace arima::node
