@@ -45,6 +45,7 @@ CoreImpl::CoreImpl(const Config& config, const InitialState& initial, uint64_t n
                  " is beyond the end of the log at " + std::to_string(initial.last.value));
   }
   RedrawElectionTimeout();
+  NoteRemoval();
   for (const Entry& entry : initial.conf_entries) {
     ARIMA_ASSERT(entry.kind == EntryKind::kConf && entry.index > log_.applied(), entry.index);
     ARIMA_ASSERT(log_.Has(entry.id()), entry.index, entry.term);
@@ -95,7 +96,9 @@ void CoreImpl::On(Tick) {
   // A node that is alone has nobody to wait for.
   bool at_once = ticks_ == 1 && IsSoleVoter();
   if (IsPromotable() && (at_once || election_elapsed_ >= election_timeout_)) {
-    StartCampaign(config_.pre_vote ? CampaignKind::kPre : CampaignKind::kReal);
+    // A lost connection is no proof that the leader is gone, so it is always asked about first.
+    bool pre = config_.pre_vote || short_timeout_;
+    StartCampaign(pre ? CampaignKind::kPre : CampaignKind::kReal);
   }
 }
 
@@ -198,9 +201,9 @@ void CoreImpl::On(LeaderLost in) {
   if (role_ != Role::kFollower || !leader_ || leader_ != in.leader) return;
   SetLeader(MemberId(0));
   // Ask the others soon, and not all at once: a majority that still hears the leader says no.
-  uint32_t delay = 1 + static_cast<uint32_t>(random_.Below(config_.heartbeat_ticks));
+  uint64_t spread = std::max<uint64_t>(1, config_.heartbeat_ticks - 1);
   election_elapsed_ = 0;
-  election_timeout_ = delay;
+  election_timeout_ = 1 + static_cast<uint32_t>(random_.Below(spread));
   short_timeout_ = true;
 }
 

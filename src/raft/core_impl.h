@@ -177,6 +177,7 @@ class CoreImpl {
   bool IsVoter(MemberId id) const;
   void ActivateConfs();
   void ActivateConf(Index index, const Entry& entry);
+  void NoteRemoval();
   void OnConfActive(const ConfState& before);
   void SyncPeers(const ConfState& before);
   void AddPeer(MemberId id);

@@ -71,12 +71,19 @@ void CoreImpl::ActivateConf(Index index, const Entry& entry) {
   OnConfActive(*before);
 }
 
+// Ids are handed out in order and never again: one that was handed out and is no member was taken
+// out. A joining node that reads old configurations finds its id not handed out yet.
+void CoreImpl::NoteRemoval() {
+  if (removed_ || !config_.id || conf_->members.empty()) return;
+  if (config_.id >= conf_->next_member_id || conf_->members.contains(config_.id)) return;
+  removed_ = true;
+  AddEvent(EventKind::kRemovedSelf, MemberId(0), "this node is no longer a member");
+  // A leader tells its peers before it goes.
+  if (role_ != Role::kLeader && disabled_ == Disabled::kNone) disabled_ = Disabled::kRemoved;
+}
+
 void CoreImpl::OnConfActive(const ConfState& before) {
-  if (before.members.contains(config_.id) && !conf_->members.contains(config_.id)) {
-    removed_ = true;
-    AddEvent(EventKind::kRemovedSelf, MemberId(0), "this node is no longer a member");
-    if (role_ != Role::kLeader && disabled_ == Disabled::kNone) disabled_ = Disabled::kRemoved;
-  }
+  NoteRemoval();
   std::erase_if(seen_forwards_,
                 [&](const auto& seen) { return !conf_->members.contains(seen.first); });
   if (role_ == Role::kPreCandidate || role_ == Role::kCandidate) {

@@ -33,7 +33,7 @@ void CoreImpl::RequestSnapshot(Progress& p) {
 void CoreImpl::On(SnapshotReady&& in) {
   Progress* p = FindPeer(in.to);
   if (p == nullptr || p->state != ProgressState::kSnapshot || p->pending_snapshot) return;
-  if (!in.ok || !in.meta.index) {
+  if (!in.ok || !in.meta.index || in.meta.index > log_.applying()) {
     SnapshotEnded(*p, false);
     return;
   }
@@ -155,7 +155,7 @@ void CoreImpl::AckCommit() {
 
 void CoreImpl::On(SnapshotReceived&& in) {
   if (in.term > term_ && in.term.value <= kPositionMax && disabled_ == Disabled::kNone) {
-    BecomeFollower(in.term, in.from, "a snapshot of a higher term arrived");
+    BecomeFollower(in.term, MemberId(0), "a snapshot of a higher term arrived");
   }
   const SnapshotMeta& meta = in.meta;
   if (role_ != Role::kFollower || disabled_ != Disabled::kNone || installing_) return;
