@@ -20,8 +20,8 @@ if(ARIMA_WERROR)
   target_compile_options(arima_flags INTERFACE -Werror)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-  # libstdc++ 12 calls a function it declares deprecated itself (std::stable_sort), and clang says so
-  # at each use; that alone must not fail the build.
+  # libstdc++ 12 calls a function that it declares deprecated itself (std::stable_sort), and clang
+  # says so at each use; that alone must not fail the build.
   target_compile_options(arima_flags INTERFACE -Wthread-safety
                                                -Wno-error=deprecated-declarations)
 endif()

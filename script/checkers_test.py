@@ -147,6 +147,11 @@ class Tidy(Tree):
         self.assert_found("src/base/a.h", "// A thing.\nint a;\n", "#pragma once")
         self.assert_found("src/base/a.h", "// A thing.\n#include <a>\n#pragma once\n", "once")
 
+    def test_documents_that_name_missing_files_are_found(self):
+        self.write("docs/fine.md", "see `src/base/error.h`, `src/base` and `src/base/`\n")
+        self.assertEqual(tidy.check(self.root), [])
+        self.assert_found("docs/a.md", "see `src/base/gone.cc`\n", "names src/base/gone.cc")
+
     def test_machine_paths_in_texts_are_found(self):
         self.assert_found("docs/a.md", "see /ro" + "ot/notes\n", "path of one machine")
 

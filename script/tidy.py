@@ -19,6 +19,7 @@ TEXT = (*CODE, ".md", ".txt", ".json", ".yaml", ".yml", ".toml")
 # Written in halves, so that this file obeys itself.
 LEFT_OPEN = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
 MACHINE_PATH = re.compile(r"(/ho" r"me/\w|/ro" r"ot/|/wo" r"rk/|/Us" r"ers/)")
+NAMED_PATH = re.compile(r"`((?:src|tests|script|docs|fuzz|\.ci)/[\w./-]*\w)/?`")
 CLOCK_WAIT = re.compile(r"\b(sleep_" r"for|sleep_" r"until|uslee" r"p|nanoslee" r"p)\b")
 
 
@@ -83,6 +84,16 @@ def check_text(path, text):
             yield number, f"waits by the clock instead of for a fact: {match.group(0)}"
 
 
+def check_paths(root, path, text):
+    """Documents name files that are there."""
+    if not path.endswith(".md") or path.startswith("docs/design/"):
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        for named in NAMED_PATH.findall(line):
+            if not os.path.exists(os.path.join(root, named)):
+                yield number, f"names {named}, which is not there"
+
+
 def check(root):
     problems = []
     for path in files(root):
@@ -92,7 +103,8 @@ def check(root):
         except UnicodeDecodeError as error:
             problems.append(f"{path}: not UTF-8: {error}")
             continue
-        problems += [f"{path}:{number}: {problem}" for number, problem in check_text(path, text)]
+        found = [*check_text(path, text), *check_paths(root, path, text)]
+        problems += [f"{path}:{number}: {problem}" for number, problem in found]
     return problems
 
 
