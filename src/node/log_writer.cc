@@ -49,7 +49,7 @@ void LogWriter::Run() {
         wal_.NeedsAttest() ? queue_.PopAllFor(std::chrono::nanoseconds(wal::Wal::kAttestDelayNs))
                            : queue_.PopAll();
     if (!writes.empty()) {
-      WriteAll(std::move(writes));
+      if (!WriteAll(std::move(writes))) break;
     } else if (queue_.closed()) {
       break;
     } else if (Status attested = wal_.Attest(); !attested) {
@@ -61,7 +61,7 @@ void LogWriter::Run() {
   }
 }
 
-void LogWriter::WriteAll(std::vector<raft::Write> writes) {
+bool LogWriter::WriteAll(std::vector<raft::Write> writes) {
   std::span<raft::Write> rest(writes);
   while (!rest.empty()) {
     size_t count = 1;
@@ -69,12 +69,13 @@ void LogWriter::WriteAll(std::vector<raft::Write> writes) {
       bytes += Bytes(rest[count]);
       if (bytes > kFrameBytesMax) break;
     }
-    AppendOnce(rest.first(count));
+    if (!AppendOnce(rest.first(count))) return false;
     rest = rest.subspan(count);
   }
+  return true;
 }
 
-void LogWriter::AppendOnce(std::span<raft::Write> writes) {
+bool LogWriter::AppendOnce(std::span<raft::Write> writes) {
   bool sync = false;
   std::vector<wal::Batch> batches;
   batches.reserve(writes.size());
@@ -88,6 +89,7 @@ void LogWriter::AppendOnce(std::span<raft::Write> writes) {
   }
   uint64_t begin_ns = clock_.NowNs();
   if (Status done = AppendPatiently(batches, sync); !done) {
+    if (done.error().code == Code::kDiskFull) return false;  // stopping
     logger_.Fatal("log_write_failed",
                   "the raft log could not be written; the process ends, because what was "
                   "acknowledged may depend on it: " +
@@ -106,6 +108,7 @@ void LogWriter::AppendOnce(std::span<raft::Write> writes) {
     completions.push_back({write.seq, std::move(write.after_durable)});
   }
   inbox_.AddLogCompletions(std::move(completions));
+  return true;
 }
 
 Status LogWriter::AppendPatiently(std::span<const wal::Batch> batches, bool sync) {

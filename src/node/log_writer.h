@@ -2,7 +2,8 @@
 //
 // Takes all queued writes at once, makes them one append and one sync, then reports every one of
 // them; so the batch grows by itself while the disk is busy. A failed write or sync ends the
-// process. A full disk is waited out: nothing was written, the core is told to refuse proposals.
+// process. A full disk is waited out: nothing was written, the core is told to refuse proposals. If
+// the node stops meanwhile, what waits is dropped: nobody was told that it is durable.
 //
 // Thread rule: Submit from the core thread; Start and Stop from the thread that owns the replica.
 #pragma once
@@ -35,7 +36,7 @@ class LogWriter final : public LogSink {
   ~LogWriter() override;
 
   void Start();
-  // Writes what is queued, then closes the log cleanly.
+  // Writes what is queued (but for what a full disk does not take), then closes the log cleanly.
   void Stop();
 
   void Submit(raft::Write write) override;
@@ -43,9 +44,10 @@ class LogWriter final : public LogSink {
 
  private:
   void Run();
-  void WriteAll(std::vector<raft::Write> writes);
-  // Appends writes [first, last) as one batch.
-  void AppendOnce(std::span<raft::Write> writes);
+  // False: the node stops, and the disk is full; nothing more can be written.
+  bool WriteAll(std::vector<raft::Write> writes);
+  // Appends them as one batch.
+  bool AppendOnce(std::span<raft::Write> writes);
   Status AppendPatiently(std::span<const wal::Batch> batches, bool sync);
 
   wal::Wal& wal_;

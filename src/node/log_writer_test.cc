@@ -1,0 +1,201 @@
+#include "node/log_writer.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "env/fault_env.h"
+#include "env/mem_env.h"
+#include "node/log_helper.h"
+
+namespace arima::node {
+namespace {
+
+using raft::Index;
+using raft::Term;
+
+class SilentWaker final : public Waker {
+ public:
+  void Wake() override {}
+};
+
+raft::Entry Command(uint64_t index, size_t bytes = 10) {
+  raft::Entry entry;
+  entry.index = Index(index);
+  entry.term = Term(2);
+  entry.kind = raft::EntryKind::kCommand;
+  entry.payload = SharedBytes::Take(std::string(bytes, 'c'));
+  entry.checksum = raft::EntryChecksum(entry.kind, entry.payload.view());
+  return entry;
+}
+
+raft::Write Write(uint64_t seq, std::vector<raft::Entry> entries) {
+  raft::Write write;
+  write.seq = seq;
+  write.hard_state = raft::HardState{Term(2), raft::MemberId(1), Index(1)};
+  write.entries = std::move(entries);
+  write.need_sync = true;
+  return write;
+}
+
+class LogWriterTest : public testing::Test {
+ protected:
+  LogWriterTest() {
+    options_.dir = "wal";
+    options_.segment_bytes = wal::kSegmentBytesMin;
+    options_.free_segments_min = 0;
+    wal_ = *wal::Wal::Create(env_, options_, {Term(1), Index(1)},
+                             {Term(1), raft::MemberId(), Index(1)});
+    writer_ = std::make_unique<LogWriter>(wal_.get(), &inbox_, &clock_, &logger_);
+  }
+  ~LogWriterTest() override { writer_->Stop(); }
+
+  // Waits until completions up to `seq` came, and returns all of them.
+  std::vector<LogCompletion> Completions(uint64_t seq) {
+    std::vector<LogCompletion> all;
+    while (all.empty() || all.back().seq < seq) {
+      InboxBatch batch = inbox_.Take();
+      for (LogCompletion& completion : batch.log) all.push_back(std::move(completion));
+      for (const raft::Input& input : batch.inputs) {
+        if (const auto* low = std::get_if<raft::DiskLow>(&input)) disk_low_.push_back(low->low);
+      }
+      std::this_thread::yield();
+    }
+    return all;
+  }
+
+  env::MemEnv disk_;
+  env::FaultEnv env_{disk_, 1};
+  SystemClock clock_;
+  Logger logger_{"test", LogLevel::kError, LogFormat::kText};
+  Inbox inbox_{std::make_shared<SilentWaker>(), InboxLimits{}};
+  wal::WalOptions options_;
+  std::unique_ptr<wal::Wal> wal_;
+  std::unique_ptr<LogWriter> writer_;
+  std::vector<bool> disk_low_;
+};
+
+TEST_F(LogWriterTest, WhatIsQueuedTakesOneSyncAndIsReportedInOrder) {
+  for (uint64_t i = 1; i <= 20; ++i) writer_->Submit(Write(i, {Command(1 + i)}));
+  uint64_t syncs = env_.count(env::Op::kSync);
+  writer_->Start();
+  std::vector<LogCompletion> done = Completions(20);
+  EXPECT_EQ(env_.count(env::Op::kSync), syncs + 1);
+  ASSERT_EQ(done.size(), 20u);
+  for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(done[i].seq, i + 1);
+  EXPECT_EQ(writer_->Stats().syncs, 1u);
+  EXPECT_EQ(writer_->Stats().writes, 20u);
+}
+
+TEST_F(LogWriterTest, MessagesComeBackOnlyWithTheCompletionOfTheirWrite) {
+  raft::Write write = Write(1, {Command(2)});
+  write.after_durable.resize(2);
+  write.after_durable[0].to = raft::MemberId(7);
+  write.after_durable[1].to = raft::MemberId(8);
+  writer_->Submit(std::move(write));
+  EXPECT_TRUE(inbox_.Take().log.empty());
+  writer_->Start();
+  std::vector<LogCompletion> done = Completions(1);
+  ASSERT_EQ(done[0].after_durable.size(), 2u);
+  EXPECT_EQ(done[0].after_durable[1].to, raft::MemberId(8));
+}
+
+TEST_F(LogWriterTest, ReportedEntriesSurviveALossOfPower) {
+  writer_->Start();
+  writer_->Submit(Write(1, {Command(2), Command(3)}));
+  Completions(1);
+  std::unique_ptr<env::MemEnv> after = disk_.Clone();
+  class DropAll final : public env::CrashChooser {
+    env::SectorFate Sector(const std::string&, uint64_t) override { return env::SectorFate::kOld; }
+    bool KeepSize(const std::string&) override { return false; }
+    bool KeepDirChange(const std::string&, const std::string&) override { return false; }
+  } drop_all;
+  after->PowerLoss(drop_all);
+  wal::RecoveredLog log;
+  auto wal = wal::Wal::Open(*after, options_, &log);
+  ASSERT_TRUE(wal) << wal.error().ToString();
+  EXPECT_EQ(log.last, Index(3));
+  EXPECT_EQ(log.hard_state.term, Term(2));
+}
+
+TEST_F(LogWriterTest, StopWritesWhatIsQueuedAndClosesTheLog) {
+  for (uint64_t i = 1; i <= 50; ++i) writer_->Submit(Write(i, {Command(1 + i, 5000)}));
+  writer_->Start();
+  writer_->Stop();
+  wal_.reset();
+  wal::RecoveredLog log;
+  ASSERT_TRUE(wal::Wal::Open(env_, options_, &log));
+  EXPECT_EQ(log.last, Index(51));
+  EXPECT_EQ(log.ending, wal::Ending::kClosed);
+}
+
+TEST_F(LogWriterTest, AFullDiskIsWaitedOut) {
+  env_.SetDiskFull(true);
+  writer_->Start();
+  // More than the segment holds, so that a new one is needed.
+  for (uint64_t i = 1; i <= 5; ++i) writer_->Submit(Write(i, {Command(1 + i, 30'000)}));
+  uint64_t creates = env_.count(env::Op::kCreate);
+  while (env_.count(env::Op::kCreate) < creates + 2) std::this_thread::yield();
+  env_.SetDiskFull(false);
+  Completions(5);
+  EXPECT_EQ(disk_low_, (std::vector<bool>{true, false}));
+  EXPECT_EQ(wal_->Stats().last, Index(6));
+}
+
+TEST_F(LogWriterTest, StopsCleanlyWhileTheDiskIsFull) {
+  env_.SetDiskFull(true);
+  writer_->Start();
+  for (uint64_t i = 1; i <= 5; ++i) writer_->Submit(Write(i, {Command(1 + i, 30'000)}));
+  uint64_t creates = env_.count(env::Op::kCreate);
+  while (env_.count(env::Op::kCreate) < creates + 2) std::this_thread::yield();
+  writer_->Stop();
+  // Nobody was told that the last of them is durable.
+  InboxBatch batch = inbox_.Take();
+  EXPECT_TRUE(batch.log.empty() || batch.log.back().seq < 5);
+  env_.SetDiskFull(false);
+  wal_.reset();
+  wal::RecoveredLog log;
+  ASSERT_TRUE(wal::Wal::Open(env_, options_, &log));
+  EXPECT_LT(log.last, Index(6));
+}
+
+TEST_F(LogWriterTest, OldEntriesAreReadOffTheCoreThread) {
+  writer_->Start();
+  writer_->Submit(Write(1, {Command(2), Command(3), Command(4)}));
+  Completions(1);
+  LogReader reader(wal_.get(), &inbox_, &logger_);
+  reader.Start();
+  reader.Submit({raft::MemberId(3), Index(2), Index(4), 1 << 20});
+  reader.Submit({raft::MemberId(4), Index(1), Index(4), 1 << 20});
+  reader.Stop();
+  std::vector<raft::Input> inputs = inbox_.Take().inputs;
+  ASSERT_EQ(inputs.size(), 2u);
+  const auto& loaded = std::get<raft::EntriesLoaded>(inputs[0]);
+  EXPECT_EQ(loaded.to, raft::MemberId(3));
+  ASSERT_EQ(loaded.entries.size(), 2u);
+  EXPECT_EQ(loaded.entries[1], Command(3));
+  EXPECT_EQ(std::get<raft::EntriesLoaded>(inputs[1]).status, raft::LoadStatus::kCompacted);
+}
+
+using LogWriterDeathTest = LogWriterTest;
+
+TEST_F(LogWriterDeathTest, AFailedSyncEndsTheProcess) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        env_.Inject({.op = env::Op::kSync});
+        writer_->Submit(Write(1, {Command(2)}));
+        writer_->Start();
+        Completions(1);
+      },
+      "log_write_failed");
+}
+
+}  // namespace
+}  // namespace arima::node
