@@ -238,7 +238,7 @@ struct RequestParser::Impl {
   Step Stop(size_t consumed) {
     return {consumed, fields.stopped ? Progress::kStopped : Progress::kFault};
   }
-  Step HeadTooLong(size_t consumed);
+  Step HeadTooLong(size_t consumed, std::string_view rest);
   void DescribeFault(const beast::error_code& ec);
 };
 
@@ -255,8 +255,10 @@ void RequestParser::Reset() {
 const RequestHead& RequestParser::head() const { return impl_->fields.head; }
 const ErrorAnswer& RequestParser::fault() const { return impl_->fields.fault; }
 
-RequestParser::Step RequestParser::Impl::HeadTooLong(size_t consumed) {
-  if (fields.start_line_seen) {
+// `rest` is what of the head was not consumed: Beast may keep even the start line until the end of
+// the head has come, so the line that is too long is looked for here.
+RequestParser::Step RequestParser::Impl::HeadTooLong(size_t consumed, std::string_view rest) {
+  if (fields.start_line_seen || rest.find('\n') <= kTargetBytesMax) {
     fields.Fault(431, "head_too_long",
                  "the request head is longer than " + std::to_string(kHeadBytesMax) + " bytes");
   } else {
@@ -286,17 +288,17 @@ RequestParser::Step RequestParser::ParseHead(std::string_view bytes) {
     const size_t taken = impl.parser->put(boost::asio::const_buffer(rest.data(), rest.size()), ec);
     consumed += taken;
     impl.head_bytes += taken;
-    if (ec == error::header_limit) return impl.HeadTooLong(consumed);
+    if (ec == error::header_limit) return impl.HeadTooLong(consumed, bytes.substr(consumed));
     if (ec && ec != error::need_more) {
       impl.DescribeFault(ec);
       return impl.Stop(consumed);
     }
-    if (impl.head_bytes > kHeadBytesMax) return impl.HeadTooLong(consumed);
+    if (impl.head_bytes > kHeadBytesMax) return impl.HeadTooLong(consumed, bytes.substr(consumed));
     if (impl.fields.head_done) return {consumed, Progress::kDone};
     if (taken == 0) break;
   }
   if (impl.head_bytes + (bytes.size() - consumed) > kHeadBytesMax) {
-    return impl.HeadTooLong(consumed);
+    return impl.HeadTooLong(consumed, bytes.substr(consumed));
   }
   return {consumed, Progress::kNeedMore};
 }
