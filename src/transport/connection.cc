@@ -7,9 +7,6 @@
 #include <cstring>
 #include <system_error>
 #include <utility>
-#include <vector>
-
-#include "base/assert.h"
 
 namespace arima::transport {
 namespace {
@@ -89,13 +86,13 @@ void Connection::Write(OutFrame frame) {
 
 void Connection::Flush() {
   while (open() && !pending_.empty() && !awaiting_writable_ && !write_failed_) {
-    std::vector<iovec> parts;
+    parts_.clear();
     size_t skip = front_sent_;
     for (const OutFrame& frame : pending_) {
-      if (parts.size() >= kPartsPerWriteMax) break;
-      AppendParts(frame, std::exchange(skip, 0), &parts);
+      if (parts_.size() >= kPartsPerWriteMax) break;
+      AppendParts(frame, std::exchange(skip, 0), &parts_);
     }
-    IoResult result = stream_->Write(parts);
+    IoResult result = stream_->Write(parts_);
     if (result.again) {
       awaiting_writable_ = true;
       return stream_->AwaitWritable([self = shared_from_this()] { self->OnWritable(); });

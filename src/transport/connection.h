@@ -9,6 +9,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "transport/frame.h"
 #include "transport/io_context.h"
@@ -85,7 +86,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   ConnectionUser* user_ = nullptr;
   FrameReader reader_;
   std::deque<OutFrame> pending_;
-  size_t front_sent_ = 0;  // bytes of pending_.front() that are with the kernel
+  size_t front_sent_ = 0;     // bytes of pending_.front() that are with the kernel
+  std::vector<iovec> parts_;  // of the write under way; a member to keep its memory
   bool awaiting_writable_ = false;
   bool finishing_ = false;
   bool write_failed_ = false;

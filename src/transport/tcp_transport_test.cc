@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/random.h"
 #include "transport/frame.h"
 
 namespace arima::transport {
@@ -60,6 +61,7 @@ Message App(uint64_t from, uint64_t to, uint64_t index, std::string payload) {
 TcpOptions QuickOptions() {
   TcpOptions options;
   options.handshake_timeout_ms = 500;
+  options.reconnect_delay_ms_max = 100;
   options.seed = 1;
   return options;
 }
@@ -110,7 +112,11 @@ class TestNode final : public PeerPolicy, public TransportHandler {
     return hello;
   }
 
-  void OnMessage(Message&& message) override { Told(), messages.push_back(std::move(message)); }
+  void OnMessage(Message&& message) override {
+    Told();
+    messages.push_back(std::move(message));
+    if (on_message) on_message();
+  }
   void OnUnreachable(MemberId peer) override { Told(), unreachable.push_back(peer.value); }
   void OnPeerClosed(MemberId peer) override { Told(), closed.push_back(peer.value); }
   void OnRefused(MemberId, const Refuse& refuse) override { Told(), refused.push_back(refuse); }
@@ -149,6 +155,7 @@ class TestNode final : public PeerPolicy, public TransportHandler {
   std::vector<ControlRequest> requests;
   std::vector<Responder> responders;
   std::vector<TransportEvent> events;
+  std::function<void()> on_message;  // called besides, from inside the callback
 
  private:
   static HelloDecision Refused(RefuseReason reason) {
@@ -466,6 +473,69 @@ TEST(TcpTransport, AnAddressThatIsNoneIsAFailureLikeAnyOther) {
     one.transport->SetPeers({{MemberId(2), {address, {}, "n2"}}});
     one.Send({Heartbeat(1, 2, 1)});
     ASSERT_TRUE(Until({&one}, [&] { return !one.unreachable.empty(); })) << address;
+  }
+}
+
+// Nodes come, go, change their minds and call back into the transport from its callbacks.
+TEST(TcpTransport, NothingIsDoubledOrMisledThroughRandomChangesAndAllIsWellAfterwards) {
+  for (uint64_t seed = 1; seed <= 15; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    SeededRandom random(seed);
+    TestNode one(1), two(2), three(3);
+    std::vector<TestNode*> nodes{&one, &two, &three};
+    auto some_peers = [&](TestNode& of) {
+      PeerMap peers;
+      for (TestNode* other : nodes) {
+        if (other != &of && random.Percent(70)) peers[MemberId(other->id)] = other->peer();
+      }
+      return peers;
+    };
+    for (TestNode* node : nodes) {
+      node->on_message = [&, node] {
+        if (random.Percent(10)) node->transport->SetPeers(some_peers(*node));
+        if (random.Percent(10)) node->transport->Send({Heartbeat(node->id, 1 + node->id % 3, 0)});
+      };
+    }
+    uint64_t round = 0;
+    for (int step = 0; step < 400; ++step) {
+      TestNode& node = *nodes[random.Below(3)];
+      uint64_t dice = random.Below(100);
+      if (node.transport == nullptr) {
+        if (dice < 30) node.Open();
+      } else if (dice < 60) {
+        uint64_t to = (node.id + random.Below(2)) % 3 + 1;
+        node.Send({Heartbeat(node.id, to, ++round), App(node.id, to, 1, "payload")});
+      } else if (dice < 80) {
+        node.transport->SetPeers(some_peers(node));
+      } else if (dice < 84) {
+        node.Crash();
+      } else if (dice < 88) {
+        node.removed = MemberId(random.Below(4));
+      } else if (dice < 92) {
+        node.transport->Call(nodes[random.Below(3)]->address(), {}, 1000, [](ControlAnswer) {});
+      }
+      for (TestNode* each : nodes) each->loop.RunOnce(random.Percent(5) ? kMs : 0);
+    }
+    for (TestNode* node : nodes) {
+      node->on_message = nullptr;
+      node->removed = {};
+      if (node->transport == nullptr) node->Open();
+      std::vector<uint64_t> rounds;
+      for (const Message& m : node->messages) {
+        ASSERT_EQ(m.to, MemberId(node->id));
+        if (m.type == MessageType::kHeartbeat && m.round > 0) rounds.push_back(m.round);
+      }
+      std::ranges::sort(rounds);
+      EXPECT_EQ(std::ranges::adjacent_find(rounds), rounds.end()) << "delivered twice";
+    }
+    one.Know({&two, &three});
+    two.Know({&one, &three});
+    three.Know({&one, &two});
+    ASSERT_TRUE(Until({&one, &two, &three}, [&] {
+      return one.StatsOf(two).connected && two.StatsOf(one).connected &&
+             one.StatsOf(three).connected && three.StatsOf(one).connected &&
+             two.StatsOf(three).connected && three.StatsOf(two).connected;
+    }));
   }
 }
 
