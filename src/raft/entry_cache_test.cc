@@ -81,7 +81,7 @@ TEST(EntryCache, DropBelowForgetsCompactedEntries) {
 
 TEST(ByteLedger, BytesBetweenTwoIndexesAreADifferenceOfSums) {
   ByteLedger ledger{Index(10)};
-  for (uint64_t bytes : {1, 20, 300}) ledger.Append(bytes);  // 11, 12, 13
+  for (uint64_t bytes : {1u, 20u, 300u}) ledger.Append(bytes);  // 11, 12, 13
   EXPECT_EQ(ledger.Between(Index(10), Index(13)), 321u);
   EXPECT_EQ(ledger.Between(Index(11), Index(12)), 20u);
   EXPECT_EQ(ledger.Between(Index(13), Index(13)), 0u);
@@ -90,7 +90,7 @@ TEST(ByteLedger, BytesBetweenTwoIndexesAreADifferenceOfSums) {
 
 TEST(ByteLedger, TruncatedBytesDoNotCount) {
   ByteLedger ledger{Index(10)};
-  for (uint64_t bytes : {1, 20, 300}) ledger.Append(bytes);
+  for (uint64_t bytes : {1u, 20u, 300u}) ledger.Append(bytes);
   ledger.TruncateFrom(Index(12));
   ledger.Append(7);
   EXPECT_EQ(ledger.Between(Index(10), Index(12)), 8u);
@@ -101,7 +101,7 @@ TEST(ByteLedger, TruncatedBytesDoNotCount) {
 
 TEST(ByteLedger, DroppingThePastKeepsTheRest) {
   ByteLedger ledger{Index(10)};
-  for (uint64_t bytes : {1, 20, 300}) ledger.Append(bytes);
+  for (uint64_t bytes : {1u, 20u, 300u}) ledger.Append(bytes);
   ledger.DropTo(Index(12));
   EXPECT_EQ(ledger.Between(Index(10), Index(13)), 300u);
   ledger.DropTo(Index(50));
