@@ -29,6 +29,50 @@ struct DirChange {
   NodePtr node;
 };
 
+// Which sectors of a file were written since its last Sync, one byte per page.
+class DirtySet {
+ public:
+  static constexpr uint64_t kPerPage = PagedBytes::kPageBytes / kSectorBytes;
+  static constexpr uint8_t kWholePage = 0xFF;
+  static_assert(kPerPage == 8);
+
+  // Every sector that holds a byte of [from, to).
+  void Add(uint64_t from, uint64_t to) {
+    if (from >= to) return;
+    const uint64_t end = (to + kSectorBytes - 1) / kSectorBytes;
+    if (pages_.size() * kPerPage < end) pages_.resize((end + kPerPage - 1) / kPerPage);
+    for (uint64_t s = from / kSectorBytes; s < end;) {
+      if (s % kPerPage == 0 && s + kPerPage <= end) {
+        pages_[s / kPerPage] = kWholePage;
+        s += kPerPage;
+      } else {
+        pages_[s / kPerPage] = static_cast<uint8_t>(pages_[s / kPerPage] | 1 << s % kPerPage);
+        ++s;
+      }
+    }
+  }
+  bool Contains(uint64_t sector) const {
+    return sector / kPerPage < pages_.size() &&
+           (pages_[sector / kPerPage] >> sector % kPerPage & 1) != 0;
+  }
+  uint64_t pages() const { return pages_.size(); }
+  uint8_t mask(uint64_t page) const { return pages_[page]; }
+  std::vector<uint64_t> Sectors() const {
+    std::vector<uint64_t> sectors;
+    for (uint64_t page = 0; page < pages_.size(); ++page) {
+      if (pages_[page] == 0) continue;
+      for (uint64_t s = page * kPerPage; s < (page + 1) * kPerPage; ++s) {
+        if (Contains(s)) sectors.push_back(s);
+      }
+    }
+    return sectors;
+  }
+  void Clear() { pages_.clear(); }
+
+ private:
+  std::vector<uint8_t> pages_;
+};
+
 struct Node {
   uint64_t id = 0;
   bool is_dir = false;
@@ -36,7 +80,7 @@ struct Node {
   // Files.
   PagedBytes cached;
   PagedBytes disk;
-  std::set<uint64_t> dirty;  // sectors written since the last Sync
+  DirtySet dirty;
 
   // Directories.
   Names now;
@@ -90,7 +134,7 @@ void DecideFile(const std::string& path, Node* file, CrashChooser& chooser) {
   if (file->cached.size() != file->disk.size() && chooser.KeepSize(path)) {
     after.Resize(file->cached.size());
   }
-  for (uint64_t sector : file->dirty) {
+  for (uint64_t sector : file->dirty.Sectors()) {
     const uint64_t offset = sector * kSectorBytes;
     if (offset >= after.size()) break;
     Sector bytes = ReadSector(file->cached, sector);
@@ -113,7 +157,7 @@ void DecideFile(const std::string& path, Node* file, CrashChooser& chooser) {
   }
   file->cached = after;
   file->disk = std::move(after);
-  file->dirty.clear();
+  file->dirty.Clear();
 }
 
 void DecideDir(const std::string& path, Node* dir, CrashChooser& chooser) {
@@ -212,7 +256,7 @@ class MemFile final : public File {
     for (std::string_view part : parts) {
       if (part.empty()) continue;
       node_->cached.Write(offset, part);
-      MarkDirty(offset, offset + part.size());
+      node_->dirty.Add(offset, offset + part.size());
       offset += part.size();
     }
     return {};
@@ -222,14 +266,16 @@ class MemFile final : public File {
     MutexLock lock(&state_->mutex);
     if (auto s = MayWrite("sync"); !s) return s;
     node_->disk.Resize(node_->cached.size());
-    for (uint64_t sector : node_->dirty) {
-      const uint64_t offset = sector * kSectorBytes;
-      if (offset >= node_->cached.size()) break;
-      const Sector bytes = ReadSector(node_->cached, sector);
-      node_->disk.Write(
-          offset, {bytes.data(), std::min<uint64_t>(bytes.size(), node_->cached.size() - offset)});
+    const uint64_t whole_pages = node_->cached.size() / PagedBytes::kPageBytes;
+    for (uint64_t page = 0; page < node_->dirty.pages(); ++page) {
+      const uint8_t mask = node_->dirty.mask(page);
+      if (mask == DirtySet::kWholePage && page < whole_pages) {
+        node_->disk.SharePage(node_->cached, page);
+      } else if (mask != 0) {
+        SyncSectors(page);
+      }
     }
-    node_->dirty.clear();
+    node_->dirty.Clear();
     return {};
   }
 
@@ -244,7 +290,7 @@ class MemFile final : public File {
     if (auto s = MayWrite("truncate"); !s) return s;
     const uint64_t old_size = node_->cached.size();
     node_->cached.Resize(size);
-    MarkDirty(std::min(size, old_size), std::max(size, old_size));
+    node_->dirty.Add(std::min(size, old_size), std::max(size, old_size));
     return {};
   }
 
@@ -257,14 +303,20 @@ class MemFile final : public File {
     if (!writable_) return Refuse(Code::kIo, what, path_, "opened for reading");
     return {};
   }
-  void MarkDirty(uint64_t from, uint64_t to) REQUIRES(state_->mutex) {
-    for (uint64_t s = from / kSectorBytes; s * kSectorBytes < to; ++s) node_->dirty.insert(s);
+  void SyncSectors(uint64_t page) REQUIRES(state_->mutex) {
+    for (uint64_t s = page * DirtySet::kPerPage; s < (page + 1) * DirtySet::kPerPage; ++s) {
+      const uint64_t offset = s * kSectorBytes;
+      if (offset >= node_->cached.size() || !node_->dirty.Contains(s)) continue;
+      const Sector bytes = ReadSector(node_->cached, s);
+      const uint64_t size = std::min<uint64_t>(bytes.size(), node_->cached.size() - offset);
+      node_->disk.Write(offset, {bytes.data(), size});
+    }
   }
   void OverlayDisk(uint64_t offset, char* out, size_t size) REQUIRES(state_->mutex) {
     for (uint64_t at = offset; at < offset + size;) {
       const uint64_t sector = at / kSectorBytes;
       const uint64_t end = std::min((sector + 1) * kSectorBytes, offset + size);
-      if (!node_->dirty.contains(sector)) {
+      if (!node_->dirty.Contains(sector)) {
         const Sector bytes = ReadSector(node_->disk, sector);
         std::copy_n(bytes.data() + at % kSectorBytes, end - at, out + (at - offset));
       }
@@ -379,7 +431,7 @@ std::vector<DirtySector> MemEnv::DirtySectors() const {
   CollectPaths(state_->root, "/", &paths);
   std::vector<DirtySector> sectors;
   for (const auto& [id, node] : nodes) {
-    for (uint64_t sector : node->dirty) {
+    for (uint64_t sector : node->dirty.Sectors()) {
       if (ReadSector(node->cached, sector) != ReadSector(node->disk, sector)) {
         sectors.push_back({paths[id], sector});
       }
@@ -401,7 +453,7 @@ void MemEnv::LoseUnsynced(const std::string& path) {
   MutexLock lock(&state_->mutex);
   NodePtr node = state_->Find(path);
   ARIMA_ASSERT(node != nullptr && !node->is_dir, path);
-  node->dirty.clear();
+  node->dirty.Clear();
 }
 
 Status MemEnv::FlipBit(const std::string& path, uint64_t offset, int bit) {
@@ -439,7 +491,7 @@ Result<std::unique_ptr<File>> MemEnv::Open(const std::string& path, OpenMode mod
   }
   if (node->is_dir) return Refuse(Code::kIo, "open", path, "is a directory");
   if (mode == OpenMode::kCreateTruncate) {
-    for (uint64_t s = 0; s * kSectorBytes < node->cached.size(); ++s) node->dirty.insert(s);
+    node->dirty.Add(0, node->cached.size());
     node->cached.Resize(0);
   }
   const bool writable = mode != OpenMode::kRead && mode != OpenMode::kReadUncached;

@@ -23,6 +23,9 @@ class PagedBytes {
   size_t Read(uint64_t offset, char* out, size_t size) const;
   void Write(uint64_t offset, std::string_view bytes);
 
+  // Makes page number `page` equal to that of `other`, without copying it; both must have the page.
+  void SharePage(const PagedBytes& other, uint64_t page) { pages_[page] = other.pages_[page]; }
+
   // Pages that hold other bytes than zeros.
   uint64_t stored_pages() const;
 

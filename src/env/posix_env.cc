@@ -129,9 +129,10 @@ Result<size_t> PosixFile::ReadDirect(uint64_t offset, char* out, size_t size) {
     // The aligned window that covers the next wanted byte.
     const uint64_t start = (offset + done) / kDirectAlign * kDirectAlign;
     const uint64_t skip = offset + done - start;
-    ssize_t got = Repeat([&] {
-      return ::pread(fd_.get(), buffer.get(), kDirectBufferBytes, static_cast<off_t>(start));
-    });
+    const uint64_t wanted = (skip + size - done + kDirectAlign - 1) / kDirectAlign * kDirectAlign;
+    const size_t window = std::min<uint64_t>(wanted, kDirectBufferBytes);
+    ssize_t got =
+        Repeat([&] { return ::pread(fd_.get(), buffer.get(), window, static_cast<off_t>(start)); });
     if (got < 0) return SystemError("read", path_, errno);
     if (static_cast<uint64_t>(got) <= skip) break;
     const size_t useful = std::min(static_cast<size_t>(got) - skip, size - done);

@@ -18,8 +18,8 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -28,6 +28,8 @@
 #include "env/env.h"
 
 namespace arima::wal {
+
+struct SegmentHeader;
 
 // An open segment file, shared by the writer and readers; the file is reused when the last is gone.
 struct SegmentFile {
@@ -45,19 +47,19 @@ struct SegmentPreparerOptions {
   uint64_t segment_bytes = 0;
   uint32_t free_segments_min = 0;
   uint32_t free_segments_max = 0;
-  std::function<uint64_t()> salt;  // called under the lock, from either thread
+  std::function<uint64_t()> salt;
 };
 
 class SegmentPreparer {
  public:
-  // `next_seq`: of the first segment to prepare. `free_files`: names in `dir` that may be reused.
+  // `next_seq`: of the first segment to prepare. `free_files`: numbers of the .free files in `dir`;
+  // those of another size are deleted when met.
   SegmentPreparer(env::Env& env, SegmentPreparerOptions options, uint64_t next_seq,
-                  std::vector<std::string> free_files);
+                  const std::vector<uint64_t>& free_files);
 
   // Ok(true): one step was done, call again. Ok(false): nothing to do. kDiskFull: no space for a
-  // new file; the node stops taking proposals until a later call succeeds. Other errors: as
-  // kDiskFull, nothing acknowledged depends on it, but the writer will fail when it needs the
-  // segment.
+  // new file; the node stops taking proposals until a later call succeeds. Other errors: nothing
+  // acknowledged depends on it, but the writer will fail when it needs the segment.
   Result<bool> PrepareOne();
 
   // Files that stand ready: the prepared next segment and recycled ones.
@@ -65,18 +67,40 @@ class SegmentPreparer {
 
   // --- for the Wal, writer thread ---
 
-  // The prepared segment `seq`, at least `bytes_min` long; made now if there is none.
-  // `*inline_made` tells which. Calls follow in ascending seq.
-  Result<std::shared_ptr<SegmentFile>> Take(uint64_t seq, uint64_t bytes_min, bool* inline_made);
+  // The prepared segment `seq`, at least `bytes_min` long; made now if there is none, which
+  // `*made_inline` tells. After an error the same seq may be asked for again.
+  Result<std::shared_ptr<SegmentFile>> Take(uint64_t seq, uint64_t bytes_min, bool* made_inline);
+
+  // A segment that is complete when its name appears: both blocks active, `frames` behind them.
+  // For creation and recovery. header.segment_bytes and salt are chosen here; `encode` makes the
+  // frames for that salt, `frames_bytes` is what it will return.
+  Result<std::shared_ptr<SegmentFile>> Build(
+      SegmentHeader header, uint64_t frames_bytes,
+      const std::function<std::string(const SegmentHeader&)>& encode);
+
   // A segment that nothing needs any more; readers may still hold it.
   void Release(std::shared_ptr<SegmentFile> segment);
 
  private:
-  Result<std::shared_ptr<SegmentFile>> Prepare(uint64_t seq, uint64_t bytes) EXCLUDES(mutex_);
-  Result<std::string> TakeFreeOrMake(uint64_t bytes) EXCLUDES(mutex_);
-  Result<std::string> MakeZeroFile(uint64_t bytes) EXCLUDES(mutex_);
+  struct OpenFile {
+    std::string path;
+    std::unique_ptr<env::File> file;
+    uint64_t bytes = 0;
+  };
+
+  Result<std::shared_ptr<SegmentFile>> Prepare(uint64_t seq, uint64_t bytes_min) EXCLUDES(mutex_);
+  // A file of at least `bytes_min`, durable in full, under a .free or .tmp name.
+  Result<OpenFile> FreeOrNewFile(uint64_t bytes_min) EXCLUDES(mutex_);
+  Result<OpenFile> ReuseFreeFile(uint64_t number) EXCLUDES(mutex_);
+  Result<OpenFile> NewZeroFile(uint64_t bytes) EXCLUDES(mutex_);
+  Result<std::shared_ptr<SegmentFile>> GiveName(OpenFile file, uint64_t seq, uint64_t salt)
+      EXCLUDES(mutex_);
+  // Ok(false): no released segment that readers have left.
   Result<bool> RecycleOne() EXCLUDES(mutex_);
-  std::string NewName(const char* suffix) REQUIRES(mutex_);
+  Status AddFreeFile() EXCLUDES(mutex_);
+  uint64_t NewNumber() EXCLUDES(mutex_);
+  uint64_t NewSalt() EXCLUDES(mutex_);
+  std::string Path(const std::string& name) const { return env::JoinPath(options_.dir, name); }
 
   env::Env& env_;
   const SegmentPreparerOptions options_;
@@ -84,10 +108,10 @@ class SegmentPreparer {
   mutable Mutex mutex_;
   CondVar prepared_changed_;
   uint64_t next_seq_ GUARDED_BY(mutex_);
-  uint64_t next_name_ GUARDED_BY(mutex_) = 1;
-  bool preparing_ GUARDED_BY(mutex_) = false;                 // somebody is at step 1 for next_seq_
-  std::shared_ptr<SegmentFile> prepared_ GUARDED_BY(mutex_);  // has seq == next_seq_
-  std::vector<std::string> free_ GUARDED_BY(mutex_);          // paths of files of segment_bytes
+  uint64_t next_number_ GUARDED_BY(mutex_) = 1;               // of .free files
+  bool preparing_ GUARDED_BY(mutex_) = false;                 // somebody makes segment next_seq_
+  std::shared_ptr<SegmentFile> prepared_ GUARDED_BY(mutex_);  // if set, it is next_seq_
+  std::deque<uint64_t> free_ GUARDED_BY(mutex_);
   std::deque<std::shared_ptr<SegmentFile>> released_ GUARDED_BY(mutex_);
 };
 
