@@ -105,7 +105,7 @@ void CoreImpl::On(Tick) {
 void CoreImpl::On(PeerMessage&& in) { StepMessage(std::move(in.message)); }
 
 void CoreImpl::StepMessage(Message&& m) {
-  if (!Acceptable(m)) return;
+  if (!Acceptable(m)) return TellRemoval(m);
   switch (m.type) {  // these carry no term
     case MessageType::kPropose:
       return OnProposeMessage(std::move(m));

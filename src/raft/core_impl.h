@@ -96,6 +96,7 @@ class CoreImpl {
   bool PassTermGate(const Message& m);
   bool PassHigherTerm(const Message& m);
   void AnswerLowerTerm(const Message& m);
+  void TellRemoval(const Message& m);
   bool Sticky() const;
 
   // ---- output.cc

@@ -101,6 +101,21 @@ bool CoreImpl::Acceptable(const Message& m) const {
   return disabled_ == Disabled::kNone || !vote;
 }
 
+// A removed node does not vote, but who still asks it acts on the configuration before its removal,
+// and in that one a quorum without this node may be gone: {1, 2} becomes {1}, and 1 has not heard
+// that this is committed. The refusal says so. It carries the asker's own term: nobody's term moves.
+void CoreImpl::TellRemoval(const Message& m) {
+  if (disabled_ != Disabled::kRemoved || !IsVoteRequest(m.type) || m.from == config_.id) return;
+  if (m.group != config_.group || m.to != config_.id || !IsWellFormed(m)) return;
+  bool pre = m.type == MessageType::kPreVote;
+  Message answer = Make(pre ? MessageType::kPreVoteResp : MessageType::kVoteResp, m.from);
+  answer.term = pre ? m.term - 1 : m.term;
+  answer.reject = true;
+  answer.commit = log_.commit();
+  answer.commit_term = log_.commit_term();
+  if (answer.term) Send(std::move(answer));
+}
+
 bool CoreImpl::Sticky() const {
   if (!config_.check_quorum) return false;
   if (role_ == Role::kLeader) {
