@@ -103,7 +103,8 @@ bool CoreImpl::Acceptable(const Message& m) const {
 
 // A removed node does not vote, but who still asks it acts on the configuration before its removal,
 // and in that one a quorum without this node may be gone: {1, 2} becomes {1}, and 1 has not heard
-// that this is committed. The refusal says so. It carries the asker's own term: nobody's term moves.
+// that this is committed. The refusal says so. It carries the asker's own term: nobody's term
+// moves.
 void CoreImpl::TellRemoval(const Message& m) {
   if (disabled_ != Disabled::kRemoved || !IsVoteRequest(m.type) || m.from == config_.id) return;
   if (m.group != config_.group || m.to != config_.id || !IsWellFormed(m)) return;
