@@ -67,6 +67,7 @@ struct TestNode {
   std::deque<Write> writes;
   bool hold_writes = false;  // CompleteWrite() one by one
   bool hold_applies = false;
+  LoadStatus load_status = LoadStatus::kOk;  // of loads for peers
   // What has been seen, oldest first.
   std::vector<ApplyItem> applied;
   std::vector<ProposalAccepted> accepted;
@@ -326,8 +327,10 @@ class TestCluster {
   }
 
   void AnswerLoad(TestNode* node, const LoadEntries& load) {
-    EntriesLoaded answer{load.to, load.low, {}, LoadStatus::kOk};
-    for (Index i = load.low; i < load.high; ++i) answer.entries.push_back(node->log.at(i));
+    bool own = load.to == node->config.id;
+    EntriesLoaded answer{load.to, load.low, {}, own ? LoadStatus::kOk : node->load_status};
+    bool ok = answer.status == LoadStatus::kOk;
+    for (Index i = load.low; ok && i < load.high; ++i) answer.entries.push_back(node->log.at(i));
     node->core->Step(std::move(answer), now_ns_);
   }
 
