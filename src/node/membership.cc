@@ -3,7 +3,9 @@
 //   probe unknown                         -> Probe
 //   probed: our cluster, voter here       -> done (or UpdateAddress)
 //   probed: our cluster, learner here     -> Promote once caught up
+//   probed: our cluster, removed from it  -> AddLearner under a new id, Absorb
 //   probed: foreign cluster, holds data   -> refuse
+//   probed: foreign, fresh, still starting -> probe again
 //   probed: foreign, pristine, unknown    -> AddLearner
 //   probed: foreign, pristine, learner    -> Absorb, then probe again
 //
@@ -28,6 +30,8 @@ using transport::ProbeAnswer;
 constexpr uint64_t kMs = 1'000'000;
 constexpr uint64_t kProbeTimeoutMs = 3000;
 constexpr uint64_t kRetryPauseNs = 50 * kMs;
+// A fresh node that is electing itself, or one that is about to learn of its removal, gets so long.
+constexpr uint64_t kSettleWaitNs = 3000 * kMs;
 constexpr uint64_t kUnreachablePauseNs = 1000 * kMs;
 constexpr uint64_t kLeaderWaitNs = 2000 * kMs;
 constexpr size_t kRemovedNamesMax = 64;
@@ -59,6 +63,13 @@ bool Passing(raft::RejectReason reason) {
 }
 
 Error Conflict(std::string message) { return {Code::kConflict, std::move(message)}; }
+
+Error NameTaken(const std::string& name) {
+  return Conflict("a member named " + name +
+                  " with another data directory is in this cluster; remove it first: POST "
+                  "/raft/remove {\"node_id\":\"" +
+                  name + "\"}");
+}
 
 uint64_t RemainingMs(uint64_t deadline_ns, uint64_t now_ns) {
   return deadline_ns <= now_ns ? 1 : (deadline_ns - now_ns) / kMs + 1;
@@ -121,6 +132,10 @@ void Membership::Join(service::JoinRequest request, service::Done<service::JoinR
 void Membership::Remove(service::RemoveRequest request, service::Done<service::RemoveResponse> done,
                         uint64_t now_ns) {
   now_ns_ = now_ns;
+  if (Status name = CheckName(request.node_id); !name) {
+    done(std::unexpected(name.error()));
+    return;
+  }
   raft::CoreStatus status = host_.Status();
   if (status.soft.role != raft::Role::kLeader) {
     Forward(status, std::move(request), std::move(done), now_ns);
@@ -321,9 +336,7 @@ void Membership::AdvanceOurs(const JoinPtr& task, const raft::CoreStatus& status
   const ProbeAnswer& probe = *task->probe;
   auto found = status.conf->members.find(probe.member);
   if (found == status.conf->members.end() || found->second.incarnation != probe.incarnation) {
-    Finish(*task, std::unexpected(Conflict("node " + task->name +
-                                           " was a member of this cluster and was removed; start "
-                                           "it with an empty volume directory to join again")));
+    RejoinRemoved(task, status);
     return;
   }
   const raft::MemberInfo& member = found->second;
@@ -340,12 +353,43 @@ void Membership::AdvanceOurs(const JoinPtr& task, const raft::CoreStatus& status
   }
 }
 
+// What a removed member holds is a replica of ours, so nothing is lost when it starts over under a
+// new id (docs/design/raft.md 8.5).
+void Membership::RejoinRemoved(const JoinPtr& task, const raft::CoreStatus& status) {
+  const ProbeAnswer& probe = *task->probe;
+  const raft::MemberInfo* member = FindByName(*status.conf, task->name);
+  if (member != nullptr && member->incarnation == probe.incarnation) {
+    Absorb(task, *member);
+  } else if (member != nullptr) {
+    Finish(*task, std::unexpected(NameTaken(task->name)));
+  } else if (probe.state == transport::NodeState::kRemoved) {
+    AddLearner(task, *status.conf);
+  } else if (!AwaitSettled(*task)) {
+    Finish(*task, std::unexpected(Conflict(
+                      "node " + task->name +
+                      " was removed from this cluster and has not learned "
+                      "of it yet; repeat the request when its /raft/stats shows Shutdown")));
+  }
+}
+
+bool Membership::AwaitSettled(JoinTask& task) {
+  if (task.unsettled_since_ns == 0) task.unsettled_since_ns = now_ns_;
+  if (now_ns_ - task.unsettled_since_ns > kSettleWaitNs) return false;
+  task.probe.reset();
+  task.not_before_ns = now_ns_ + kRetryPauseNs;
+  return true;
+}
+
 // The target belongs to another cluster: its own, if it is fresh.
 void Membership::AdvanceForeign(const JoinPtr& task, const raft::CoreStatus& status) {
   const ProbeAnswer& probe = *task->probe;
   const raft::MemberInfo* member = FindByName(*status.conf, task->name);
   bool ours = member != nullptr && member->incarnation == probe.incarnation;
   if (!probe.pristine) {
+    // Nothing is in it, but its first entries are still being applied, or it is busy with a join.
+    bool empty = probe.user_operations == 0 && probe.members <= 1 &&
+                 probe.state == transport::NodeState::kStandalone;
+    if (empty && AwaitSettled(*task)) return;
     Error refusal =
         Conflict("node " + task->name + " belongs to cluster " + ToHex(probe.cluster_id) +
                  " and holds data (" + std::to_string(probe.user_operations) + " operations, " +
@@ -366,20 +410,18 @@ void Membership::AdvanceForeign(const JoinPtr& task, const raft::CoreStatus& sta
   } else if (ours) {
     Absorb(task, *member);
   } else if (member != nullptr) {
-    Finish(*task,
-           std::unexpected(Conflict("a member named " + task->name +
-                                    " with another data directory is in this "
-                                    "cluster; remove it first: POST /raft/remove {\"node_id\":\"" +
-                                    task->name + "\"}")));
-  } else if (const raft::MemberInfo* taken = FindByAddress(*status.conf, task->address)) {
-    Finish(*task, std::unexpected(Conflict("address " + task->address + " is in use by member " +
-                                           taken->name)));
+    Finish(*task, std::unexpected(NameTaken(task->name)));
   } else {
-    AddLearner(task);
+    AddLearner(task, *status.conf);
   }
 }
 
-void Membership::AddLearner(const JoinPtr& task) {
+void Membership::AddLearner(const JoinPtr& task, const raft::ConfState& conf) {
+  if (const raft::MemberInfo* taken = FindByAddress(conf, task->address)) {
+    Finish(*task, std::unexpected(Conflict("address " + task->address + " is in use by member " +
+                                           taken->name)));
+    return;
+  }
   raft::MemberInfo member;
   member.name = task->name;
   member.raft_address = task->address;

@@ -73,7 +73,8 @@ class Membership {
     std::optional<transport::ProbeAnswer> probe;
     bool busy = false;  // a call or proposal is under way
     bool absorbed = false;
-    uint64_t not_before_ns = 0;  // pause after a failed attempt
+    uint64_t not_before_ns = 0;       // pause after a failed attempt
+    uint64_t unsettled_since_ns = 0;  // the target was about to become joinable since then; 0: no
     std::vector<JoinWaiter> waiters;
     bool finished = false;
   };
@@ -109,8 +110,11 @@ class Membership {
   void Advance(const JoinPtr& task, const raft::CoreStatus& status, uint64_t now_ns);
   void Probe(const JoinPtr& task, bool known_member);
   void AdvanceOurs(const JoinPtr& task, const raft::CoreStatus& status);
+  void RejoinRemoved(const JoinPtr& task, const raft::CoreStatus& status);
   void AdvanceForeign(const JoinPtr& task, const raft::CoreStatus& status);
-  void AddLearner(const JoinPtr& task);
+  // True: probe again after a pause. False: it has been so for too long.
+  bool AwaitSettled(JoinTask& task);
+  void AddLearner(const JoinPtr& task, const raft::ConfState& conf);
   void Absorb(const JoinPtr& task, const raft::MemberInfo& member);
   void Promote(const JoinPtr& task, const raft::MemberInfo& member);
   void UpdateAddress(const JoinPtr& task, raft::MemberInfo member);

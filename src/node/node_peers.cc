@@ -183,7 +183,10 @@ transport::ControlAnswer NodeCore::Absorb(std::string_view body) {
   if (arima::Status conf = raft::CheckConfState(request->conf); !conf) {
     return Fail(Code::kInvalidArgument, conf.error().message);
   }
-  if (!Pristine()) {
+  // What a removed member holds is a replica of the cluster that asks for it back.
+  bool rejoins =
+      identity_.state == IdentityState::kRemoved && request->cluster_id == identity_.cluster_id;
+  if (!rejoins && !Pristine()) {
     return Fail(Code::kConflict, "node " + identity_.name + " holds data or is joining others");
   }
   // From here to the new identity nothing can interfere: this is one event of the core thread, and
