@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/coding.h"
+#include "base/hex.h"
 #include "base/random.h"
 
 namespace arima::transport {
@@ -184,6 +185,18 @@ TEST(FrameReader, RandomBytesAreSafe) {
     Status status = Feed(&reader, bytes, 5000, seed, &seen);
     EXPECT_LE(seen.size(), 1u) << status.has_value();
   }
+}
+
+// If this fails, nodes of different builds do not understand each other.
+TEST(Frame, BytesOfVersionOneStayWhatTheyAre) {
+  EXPECT_EQ(ToHex(MakePreamble(Purpose::kControl)), "4152494d41000102");
+  EXPECT_EQ(ToHex(MessagesFrame("meta", "payload")),
+            "41524d46"          // magic
+            "01040000"          // version, type, reserved
+            "0400000007000000"  // sizes
+            "dbce0f1e2790ff44"  // checksum
+            "6d657461"          // "meta"
+            "7061796c6f6164");
 }
 
 }  // namespace

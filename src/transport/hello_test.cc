@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/hex.h"
+
 namespace arima::transport {
 namespace {
 
@@ -47,6 +49,28 @@ TEST(Hello, ARefusalOfALaterVersionIsARefusal) {
   Result<Refuse> refuse = DecodeRefuse(EncodeRefuse({static_cast<RefuseReason>(99), {}, {}, "?"}));
   ASSERT_TRUE(refuse);
   EXPECT_EQ(RefuseReasonName(refuse->reason), "unknown");
+}
+
+// If this fails, nodes of different builds do not understand each other.
+TEST(Hello, BytesOfVersionOneStayWhatTheyAre) {
+  EXPECT_EQ(ToHex(EncodeHello(Greeting())),
+            "01000700"                          // protocols 1 to 7
+            "01020300000000000000000000000000"  // cluster id
+            "0400000000000000"                  // from
+            "05060000000000000000000000000000"  // its incarnation
+            "0700000000000000"                  // to
+            "020000006e34"                      // "n4"
+            "0d00000031302e302e302e343a31313131");
+  EXPECT_EQ(ToHex(EncodeHelloOk({1, raft::MemberId(7), Uuid{{9}}, "n7"})),
+            "0100"
+            "0700000000000000"
+            "09000000000000000000000000000000"
+            "020000006e37");
+  EXPECT_EQ(ToHex(EncodeRefuse({RefuseReason::kNotMember, raft::MemberId(9), raft::Index(7), "x"})),
+            "05"
+            "0900000000000000"
+            "0700000000000000"
+            "0100000078");
 }
 
 }  // namespace
