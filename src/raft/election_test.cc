@@ -187,29 +187,44 @@ TEST(Election, ANodeVotesEvenIfItsConfigurationDoesNotKnowTheCandidateOrItself) 
   EXPECT_FALSE(c.wire()[0].reject);
 }
 
-TEST(Election, DamagedAndRemovedNodesDoNotVote) {
-  for (Disabled disabled : {Disabled::kDamaged, Disabled::kRemoved}) {
-    Config config;
-    config.id = MemberId(1);
-    InitialState s;
-    s.hard_state = {Term(1), MemberId(0), Index(1)};
-    s.snapshot_index = s.last = s.applied = Index(1);
-    s.snapshot_term = Term(1);
-    s.conf = TestConf({1, 2, 3});
-    s.disabled = disabled;
-    Core core(config, s, 1);
-    for (MessageType type : {MessageType::kVote, MessageType::kPreVote}) {
-      Message m = VoteRequest(type, 9, 4);
-      m.from = MemberId(2);
-      m.to = MemberId(1);
-      m.term = Term(5);
-      core.Step(PeerMessage{m}, 1);
-    }
-    core.Step(Campaign{}, 1);
-    Output out = core.TakeOutput();
-    EXPECT_TRUE(out.send_now.empty());
-    EXPECT_FALSE(out.write.has_value());
-    EXPECT_EQ(core.Status().hard_state.term, Term(1));
+// A node of three that was started with `disabled`, asked for its vote and pre-vote of term 5.
+Output AskDisabled(Disabled disabled) {
+  Config config;
+  config.id = MemberId(1);
+  InitialState s;
+  s.hard_state = {Term(1), MemberId(0), Index(1)};
+  s.snapshot_index = s.last = s.applied = Index(1);
+  s.snapshot_term = Term(1);
+  s.conf = TestConf({1, 2, 3});
+  s.disabled = disabled;
+  Core core(config, s, 1);
+  for (MessageType type : {MessageType::kVote, MessageType::kPreVote}) {
+    Message m = VoteRequest(type, 9, 4);
+    m.from = MemberId(2);
+    m.to = MemberId(1);
+    m.term = Term(5);
+    core.Step(PeerMessage{m}, 1);
+  }
+  core.Step(Campaign{}, 1);
+  EXPECT_EQ(core.Status().hard_state.term, Term(1));
+  return core.TakeOutput();
+}
+
+TEST(Election, ADamagedNodeNeitherVotesNorAnswers) {
+  Output out = AskDisabled(Disabled::kDamaged);
+  EXPECT_TRUE(out.send_now.empty());
+  EXPECT_FALSE(out.write.has_value());
+}
+
+TEST(Election, ARemovedNodeRefusesAndTellsItsCommit) {
+  Output out = AskDisabled(Disabled::kRemoved);
+  EXPECT_FALSE(out.write.has_value());
+  ASSERT_EQ(out.send_now.size(), 2u);
+  for (const Message& m : out.send_now) {
+    EXPECT_TRUE(m.reject);
+    EXPECT_EQ(m.commit, Index(1));
+    EXPECT_EQ(m.commit_term, Term(1));
+    EXPECT_LE(m.term, Term(5)) << "nobody's term moves";
   }
 }
 

@@ -121,6 +121,20 @@ TEST(Replication, AFullWindowWhoseMessagesWereLostRecoversByAnEmptyMessage) {
   EXPECT_EQ(Peer(c, 1, 2).state, ProgressState::kReplicate);
 }
 
+TEST(Replication, AHeartbeatsAnswerAllowsOneEmptyMessageIntoAFullWindow) {
+  TestCluster c = Led([](Config& config) { config.max_inflight_msgs = 1; });
+  c.ProposeOnly(1, "x");
+  c.TakeWire();
+  ASSERT_TRUE(Peer(c, 1, 2).paused);
+  c.Receive(1, 2, 2, HeartbeatResp());
+  std::vector<Message> apps = Take(&c, MessageType::kApp, 2);
+  ASSERT_EQ(apps.size(), 1u);
+  EXPECT_TRUE(apps[0].entries.empty());
+  EXPECT_TRUE(Peer(c, 1, 2).paused);
+  c.ProposeOnly(1, "y");
+  EXPECT_TRUE(Take(&c, MessageType::kApp, 2).empty());
+}
+
 TEST(Replication, ACaughtUpPeerLeavesProbingWithoutNewProposals) {
   TestCluster c = Led();
   c.Step(1, Unreachable{MemberId(2)});

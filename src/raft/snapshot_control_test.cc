@@ -157,6 +157,17 @@ TEST(SnapshotControl, AStaleSnapshotNeverTouchesTheLog) {
   EXPECT_EQ(c.wire()[0].index, Index(5)) << "the leader is told to go on from there";
 }
 
+TEST(SnapshotControl, AStaleSnapshotBelowWhatIsRetainedDoesNotEither) {
+  TestCluster c({1, 2, 3});
+  c.Campaign(1);
+  for (int i = 0; i < 3; ++i) c.Propose(1, "x");
+  SnapshotMeta meta = Meta(c, 3);
+  c.Step(2, CompactTo{Index(5)});
+  c.Step(2, SnapshotReceived{meta, MemberId(1), Term(2)});
+  EXPECT_TRUE(c[2].installs.empty());
+  EXPECT_EQ(c[2].last(), 5u);
+}
+
 TEST(SnapshotControl, ASnapshotOfALogThatIsAlreadyThereOnlyCommits) {
   TestCluster c({1, 2, 3});
   c.SetLog(1, {2, 2, 2}, 2, 4);
