@@ -13,6 +13,8 @@ namespace arima::node {
 namespace {
 
 constexpr uint64_t kExpiryStepNs = 20'000'000;
+// What a leader refused for the moment is not sent to it again at once.
+constexpr uint64_t kRetryStepNs = 50'000'000;
 
 Error NotApplied(const raft::ProposalRejected& rejected) {
   using raft::RejectReason;
@@ -20,28 +22,39 @@ Error NotApplied(const raft::ProposalRejected& rejected) {
     case RejectReason::kUncommittedFull:
     case RejectReason::kApplyLag:
     case RejectReason::kQueueFull:
-      return {Code::kOverloaded,
-              "the cluster has more unfinished writes than it may hold; the "
-              "write was not applied, repeat it after a pause"};
+      return {
+          Code::kOverloaded,
+          "the cluster has more unfinished requests than it may hold; this one was not applied, "
+          "repeat it after a pause"};
     case RejectReason::kDiskLow:
       return {Code::kDiskFull, "the leader's disk is nearly full; the write was not applied"};
-    case RejectReason::kDisabled:
-      return {Code::kRemoved,
-              "this node no longer takes part in the cluster; the write was not "
-              "applied, use another node"};
     default:
-      return {Code::kUnavailable, "no leader could take the write (" +
+      return {Code::kUnavailable, "no leader could take the request (" +
                                       std::string(raft::RejectReasonName(rejected.reason)) +
                                       "); it was not applied, repeat it after a pause"};
   }
 }
 
-// The reason goes away by itself when there is a settled leader.
-bool WorthWaiting(raft::RejectReason reason) {
-  using raft::RejectReason;
-  return reason == RejectReason::kNoLeader || reason == RejectReason::kTransferring ||
-         reason == RejectReason::kNotMember || reason == RejectReason::kTermChanged;
+Error OutOfService(raft::Disabled disabled) {
+  if (disabled == raft::Disabled::kRemoved) {
+    return {Code::kRemoved, "this node was removed from the cluster; use another node"};
+  }
+  return {Code::kUnavailable,
+          "this node's data is damaged and it takes part in nothing; the request was not applied, "
+          "use another node"};
 }
+
+Error Overloaded() {
+  return {Code::kOverloaded,
+          "too many requests wait for a leader; this one was not applied, repeat it after a pause"};
+}
+
+Error TooLate() {
+  return {Code::kUnavailable,
+          "the time of the request was over before it could be proposed; it was not applied"};
+}
+
+uint64_t Cost(const ClientWrite& write) { return write.command.size() + kWriteOverheadBytes; }
 
 Error NoLeader() {
   return {Code::kUnavailable,
@@ -55,6 +68,7 @@ RaftLoop::RaftLoop(raft::Core core, const RaftLoopOptions& options, std::shared_
     : core_(std::move(core)), options_(options), inbox_(std::move(waker), limits) {
   raft::CoreStatus status = core_.Status();
   soft_ = status.soft;
+  last_write_ = status.last;
   read_queue_.Advance(status.applied);
 }
 
@@ -90,18 +104,53 @@ void RaftLoop::TakeInbox(uint64_t now_ns) {
   InboxBatch batch = inbox_.Take();
   for (LogCompletion& completion : batch.log) CompleteWrite(std::move(completion), now_ns);
   for (raft::Input& input : batch.inputs) core_.Step(std::move(input), now_ns);
-  if (!batch.writes.empty()) {
-    std::vector<PendingWrite> writes;
-    writes.reserve(batch.writes.size());
-    for (ClientWrite& write : batch.writes) {
-      uint64_t give_up_ns = std::min(write.deadline_ns, now_ns + options_.leader_wait_ns);
-      writes.push_back({std::move(write), give_up_ns});
+  if (!batch.writes.empty()) TakeWrites(std::move(batch.writes), now_ns);
+  if (!batch.reads.empty()) TakeReads(std::move(batch.reads), now_ns);
+}
+
+void RaftLoop::TakeWrites(std::vector<ClientWrite> writes, uint64_t now_ns) {
+  std::vector<PendingWrite> pending;
+  pending.reserve(writes.size());
+  for (ClientWrite& write : writes) {
+    if (write.deadline_ns <= now_ns) {
+      write.done(std::unexpected(TooLate()));
+      continue;
     }
-    ProposeWrites(std::move(writes), now_ns);
+    uint64_t cost = Cost(write);
+    if (held_write_bytes_ != 0 && held_write_bytes_ + cost > options_.held_write_bytes_max) {
+      write.done(std::unexpected(Overloaded()));
+      continue;
+    }
+    held_write_bytes_ += cost;
+    uint64_t give_up_ns = std::min(write.deadline_ns, now_ns + options_.leader_wait_ns);
+    NoteDeadline(give_up_ns);
+    pending.push_back({std::move(write), give_up_ns});
   }
-  if (!batch.reads.empty()) {
-    IssueReads(std::move(batch.reads), now_ns + options_.leader_wait_ns, now_ns);
+  if (!pending.empty()) ProposeWrites(std::move(pending), now_ns);
+}
+
+void RaftLoop::TakeReads(std::vector<ReadWaiter> reads, uint64_t now_ns) {
+  uint64_t held = held_reads_ + read_queue_.size();
+  while (!reads.empty() && held + reads.size() > options_.held_reads_max) {
+    reads.back().done(std::unexpected(Overloaded()));
+    reads.pop_back();
   }
+  if (reads.empty()) return;
+  held_reads_ += reads.size();
+  uint64_t give_up_ns = now_ns + options_.leader_wait_ns;
+  for (const ReadWaiter& read : reads) NoteDeadline(std::min(read.deadline_ns, give_up_ns));
+  IssueReads(std::move(reads), give_up_ns, now_ns);
+}
+
+WriteDone RaftLoop::Release(PendingWrite pending) {
+  uint64_t cost = Cost(pending.write);
+  ARIMA_ASSERT(held_write_bytes_ >= cost, held_write_bytes_, cost);
+  held_write_bytes_ -= cost;
+  return std::move(pending.write.done);
+}
+
+void RaftLoop::NoteDeadline(uint64_t deadline_ns) {
+  first_deadline_ns_ = std::min(first_deadline_ns_, deadline_ns);
 }
 
 void RaftLoop::CompleteWrite(LogCompletion completion, uint64_t now_ns) {
@@ -111,15 +160,14 @@ void RaftLoop::CompleteWrite(LogCompletion completion, uint64_t now_ns) {
 
 // A vote for oneself counts when it comes back here: docs/design/raft.md 1.5 W4.
 void RaftLoop::Route(std::vector<raft::Message> messages, uint64_t now_ns) {
-  auto own = std::stable_partition(messages.begin(), messages.end(),
-                                   [](const raft::Message& m) { return m.to != m.from; });
-  std::vector<raft::Message> to_self(std::make_move_iterator(own),
-                                     std::make_move_iterator(messages.end()));
-  messages.erase(own, messages.end());
-  if (!messages.empty()) peers_->Send(std::move(messages));
-  for (raft::Message& message : to_self) {
-    core_.Step(raft::PeerMessage{std::move(message)}, now_ns);
+  auto to_self = [](const raft::Message& m) { return m.to == m.from; };
+  std::vector<raft::Message> own;
+  if (std::ranges::any_of(messages, to_self)) {
+    std::ranges::copy_if(messages, std::back_inserter(own), to_self);
+    std::erase_if(messages, to_self);
   }
+  if (!messages.empty()) peers_->Send(std::move(messages));
+  for (raft::Message& message : own) core_.Step(raft::PeerMessage{std::move(message)}, now_ns);
 }
 
 void RaftLoop::ProposeWrites(std::vector<PendingWrite> writes, uint64_t now_ns) {
@@ -136,8 +184,7 @@ void RaftLoop::ProposeWrites(std::vector<PendingWrite> writes, uint64_t now_ns) 
 
 void RaftLoop::IssueReads(std::vector<ReadWaiter> waiters, uint64_t give_up_ns, uint64_t now_ns) {
   uint64_t tag = next_tag_++;
-  read_batches_.emplace_hint(read_batches_.end(), tag,
-                             ReadBatch{std::move(waiters), now_ns, give_up_ns});
+  read_batches_.emplace_hint(read_batches_.end(), tag, ReadBatch{std::move(waiters), give_up_ns});
   core_.Step(raft::Read{tag}, now_ns);
 }
 
@@ -154,8 +201,10 @@ void RaftLoop::TickIfDue(uint64_t now_ns) {
 }
 
 void RaftLoop::RetryWaiting(uint64_t now_ns) {
+  if (waiting_writes_.empty() && waiting_reads_.empty()) return;
   bool settled = soft_.leader && !soft_.transferring;
-  if (!settled) return;
+  if (!settled || now_ns < next_retry_ns_) return;
+  next_retry_ns_ = now_ns + kRetryStepNs;
   if (!waiting_writes_.empty()) ProposeWrites(std::exchange(waiting_writes_, {}), now_ns);
   for (ReadBatch& batch : std::exchange(waiting_reads_, {})) {
     IssueReads(std::move(batch.waiters), batch.give_up_ns, now_ns);
@@ -165,55 +214,53 @@ void RaftLoop::RetryWaiting(uint64_t now_ns) {
 void RaftLoop::Expire(uint64_t now_ns) {
   proposals_.Expire(now_ns);
   read_queue_.Expire(now_ns);
+  if (now_ns < first_deadline_ns_) return;
+  first_deadline_ns_ = UINT64_MAX;
   for (auto it = undecided_.begin(); it != undecided_.end();) {
     if (it->second.write.deadline_ns > now_ns) {
+      NoteDeadline(it->second.write.deadline_ns);
       ++it;
       continue;
     }
-    WriteDone done = std::move(it->second.write.done);
+    WriteDone done = Release(std::move(it->second));
     it = undecided_.erase(it);
     done(Fail(Code::kOutcomeUnknown,
               "the leader did not answer in time: the write may or may not have been applied"));
   }
-  std::vector<PendingWrite> kept;
   for (PendingWrite& pending : std::exchange(waiting_writes_, {})) {
     if (pending.give_up_ns > now_ns) {
-      kept.push_back(std::move(pending));
+      NoteDeadline(pending.give_up_ns);
+      waiting_writes_.push_back(std::move(pending));
     } else {
-      pending.write.done(std::unexpected(NoLeader()));
+      Release(std::move(pending))(std::unexpected(NoLeader()));
     }
   }
-  waiting_writes_ = std::move(kept);
-
-  auto expire_reads = [now_ns](ReadBatch& batch) {
-    std::vector<ReadWaiter> alive;
-    for (ReadWaiter& waiter : batch.waiters) {
-      if (std::min(waiter.deadline_ns, batch.give_up_ns) > now_ns) {
-        alive.push_back(std::move(waiter));
-      } else {
-        waiter.done(std::unexpected(NoLeader()));
-      }
-    }
-    batch.waiters = std::move(alive);
-  };
-  for (ReadBatch& batch : waiting_reads_) expire_reads(batch);
+  for (ReadBatch& batch : waiting_reads_) ExpireReads(&batch, now_ns);
   std::erase_if(waiting_reads_, [](const ReadBatch& batch) { return batch.waiters.empty(); });
-  for (auto it = read_batches_.begin(); it != read_batches_.end();) {
-    expire_reads(it->second);
-    if (it->second.waiters.empty()) {
-      it = read_batches_.erase(it);
-    } else if (it->second.issued_ns + options_.read_retry_ns <= now_ns) {
-      // The request or its answer was lost. A new attempt has a new tag, so that a late answer to
-      // the old one confirms nothing.
-      waiting_reads_.push_back(std::move(it->second));
-      it = read_batches_.erase(it);
+  // A read that is with the core needs no second attempt: on the leader every heartbeat carries a
+  // newer round, and what a follower asked in vain the core gives back after an election timeout.
+  for (auto& [tag, batch] : read_batches_) ExpireReads(&batch, now_ns);
+  std::erase_if(read_batches_, [](const auto& entry) { return entry.second.waiters.empty(); });
+}
+
+void RaftLoop::ExpireReads(ReadBatch* batch, uint64_t now_ns) {
+  for (ReadWaiter& waiter : std::exchange(batch->waiters, {})) {
+    uint64_t over_ns = std::min(waiter.deadline_ns, batch->give_up_ns);
+    if (over_ns > now_ns) {
+      NoteDeadline(over_ns);
+      batch->waiters.push_back(std::move(waiter));
     } else {
-      ++it;
+      --held_reads_;
+      waiter.done(std::unexpected(NoLeader()));
     }
   }
 }
 
 void RaftLoop::HandOut(raft::Output out, uint64_t now_ns) {
+  if (out.soft) {
+    soft_ = *out.soft;
+    next_retry_ns_ = 0;
+  }
   Route(std::move(out.send_now), now_ns);
   if (out.write) log_->Submit(std::move(*out.write));
   // Before the applier can see the entries: a waiter is never registered too late.
@@ -233,13 +280,29 @@ void RaftLoop::OnAccepted(std::vector<raft::ProposalAccepted> accepted) {
   waiters.reserve(accepted.size());
   for (const raft::ProposalAccepted& at : accepted) {
     if (conf_proposals_.erase(at.tag) != 0) continue;
+    last_write_ = std::max(last_write_, at.index);
     auto it = undecided_.find(at.tag);
     if (it == undecided_.end()) continue;  // its deadline passed
-    ClientWrite& write = it->second.write;
-    waiters.push_back({at.index, at.term, write.deadline_ns, std::move(write.done)});
+    uint64_t deadline_ns = it->second.write.deadline_ns;
+    waiters.push_back({at.index, at.term, deadline_ns, Release(std::move(it->second))});
     undecided_.erase(it);
   }
   proposals_.Register(std::move(waiters));
+}
+
+// True if the reason goes away by itself once there is a settled leader. Another node that was
+// asked to lead may be out of service while this one is not.
+bool RaftLoop::WorthWaiting(raft::RejectReason reason) const {
+  using raft::RejectReason;
+  if (reason == RejectReason::kDisabled) return soft_.disabled == raft::Disabled::kNone;
+  return reason == RejectReason::kNoLeader || reason == RejectReason::kTransferring ||
+         reason == RejectReason::kNotMember || reason == RejectReason::kTermChanged;
+}
+
+Error RaftLoop::WhyNot(const raft::ProposalRejected& refusal) const {
+  bool out =
+      refusal.reason == raft::RejectReason::kDisabled && soft_.disabled != raft::Disabled::kNone;
+  return out ? OutOfService(soft_.disabled) : NotApplied(refusal);
 }
 
 void RaftLoop::OnRejected(std::vector<raft::ProposalRejected> rejected) {
@@ -255,9 +318,10 @@ void RaftLoop::OnRejected(std::vector<raft::ProposalRejected> rejected) {
     PendingWrite pending = std::move(it->second);
     undecided_.erase(it);
     if (WorthWaiting(refusal.reason) && now_ns_ < pending.give_up_ns) {
+      NoteDeadline(pending.give_up_ns);
       waiting_writes_.push_back(std::move(pending));
     } else {
-      pending.write.done(std::unexpected(NotApplied(refusal)));
+      Release(std::move(pending))(std::unexpected(WhyNot(refusal)));
     }
   }
 }
@@ -268,22 +332,22 @@ void RaftLoop::OnReadResults(std::vector<raft::ReadResult> results) {
     if (it == read_batches_.end()) continue;
     ReadBatch batch = std::move(it->second);
     read_batches_.erase(it);
+    if (WorthWaiting(result.reason) && now_ns_ < batch.give_up_ns) {
+      waiting_reads_.push_back(std::move(batch));
+      continue;
+    }
+    held_reads_ -= batch.waiters.size();
     if (result.reason == raft::RejectReason::kNone) {
       read_queue_.Add(result.index, std::move(batch.waiters));
-    } else if (WorthWaiting(result.reason) && now_ns_ < batch.give_up_ns) {
-      waiting_reads_.push_back(std::move(batch));
     } else {
-      Error error = NotApplied({result.tag, result.reason, "", raft::MemberId()});
+      Error error = WhyNot({result.tag, result.reason, "", raft::MemberId()});
       for (ReadWaiter& waiter : batch.waiters) waiter.done(std::unexpected(error));
     }
   }
 }
 
 void RaftLoop::NotifyHost(raft::Output& out) {
-  if (out.soft) {
-    soft_ = *out.soft;
-    host_->OnSoftState(soft_);
-  }
+  if (out.soft) host_->OnSoftState(soft_);
   if (out.conf_changed) host_->OnConfChanged(std::move(out.conf_changed));
   for (const raft::Event& event : out.events) host_->OnEvent(event);
 }
@@ -306,6 +370,8 @@ void RaftLoop::FailAll(const Error& error) {
   for (ReadBatch& read_batch : std::exchange(waiting_reads_, {})) {
     for (ReadWaiter& waiter : read_batch.waiters) waiter.done(std::unexpected(error));
   }
+  held_write_bytes_ = 0;
+  held_reads_ = 0;
   proposals_.FailAll(unknown);
   read_queue_.FailAll(error);
 }

@@ -63,8 +63,11 @@ struct RaftLoopOptions {
   uint64_t tick_ns = 10'000'000;
   // How long a request waits for a leader to appear before it is answered "not applied".
   uint64_t leader_wait_ns = 2'000'000'000;
-  // A read whose round got no answer is asked anew after this long.
-  uint64_t read_retry_ns = 500'000'000;
+  // Writes that wait for a leader, or for the leader's answer, and keep their bytes for a second
+  // attempt; each counts kWriteOverheadBytes more. Beyond it new ones are refused (kOverloaded).
+  uint64_t held_write_bytes_max = 64 << 20;
+  // Reads that wait for their read index or for this node to reach it.
+  uint64_t held_reads_max = 65536;
 };
 
 // Why a configuration change was not taken; an accepted one is seen through OnConfChanged.
@@ -89,13 +92,15 @@ class RaftLoop {
 
   // Takes the inbox, ticks when due, and hands everything out.
   void Process(uint64_t now_ns);
-  // When Process must run even if nothing arrives.
-  uint64_t NextDeadlineNs() const { return next_tick_ns_; }
+  // When Process must run even if nothing arrives; 0: now.
+  uint64_t NextDeadlineNs() const { return core_.HasOutput() ? 0 : next_tick_ns_; }
 
   raft::CoreStatus Status() const { return core_.Status(); }
   const raft::SoftState& soft() const { return soft_; }
-  // Client writes that are neither applied nor refused; 0 is what "pristine" asks for.
+  // Client writes that are neither applied nor refused, as far as somebody waits for them.
   size_t pending_writes() { return undecided_.size() + waiting_writes_.size() + proposals_.size(); }
+  // No client write stands in the log above this index; whether somebody waits for it or not.
+  raft::Index last_write() const { return last_write_; }
   // Answers everything that waits; used when the node stops or gives up its data. Undecided
   // proposals are answered kOutcomeUnknown.
   void FailAll(const Error& error);
@@ -107,24 +112,31 @@ class RaftLoop {
   };
   struct ReadBatch {
     std::vector<ReadWaiter> waiters;
-    uint64_t issued_ns = 0;
     uint64_t give_up_ns = 0;
   };
 
   void TakeInbox(uint64_t now_ns);
+  void TakeWrites(std::vector<ClientWrite> writes, uint64_t now_ns);
+  void TakeReads(std::vector<ReadWaiter> reads, uint64_t now_ns);
   void CompleteWrite(LogCompletion completion, uint64_t now_ns);
   void Route(std::vector<raft::Message> messages, uint64_t now_ns);
   void ProposeWrites(std::vector<PendingWrite> writes, uint64_t now_ns);
   void IssueReads(std::vector<ReadWaiter> waiters, uint64_t give_up_ns, uint64_t now_ns);
   void TickIfDue(uint64_t now_ns);
   void Expire(uint64_t now_ns);
+  void ExpireReads(ReadBatch* batch, uint64_t now_ns);
   void RetryWaiting(uint64_t now_ns);
+  // The write leaves undecided_ or waiting_writes_.
+  WriteDone Release(PendingWrite pending);
+  void NoteDeadline(uint64_t deadline_ns);
 
   void HandOut(raft::Output out, uint64_t now_ns);
   void OnAccepted(std::vector<raft::ProposalAccepted> accepted);
   void OnRejected(std::vector<raft::ProposalRejected> rejected);
   void OnReadResults(std::vector<raft::ReadResult> results);
   void NotifyHost(raft::Output& out);
+  bool WorthWaiting(raft::RejectReason reason) const;
+  Error WhyNot(const raft::ProposalRejected& refusal) const;
 
   raft::Core core_;
   const RaftLoopOptions options_;
@@ -144,8 +156,14 @@ class RaftLoop {
   std::map<uint64_t, ConfRejected> conf_proposals_;
   std::map<uint64_t, ReadBatch> read_batches_;  // with the core, by tag
   std::vector<ReadBatch> waiting_reads_;        // no leader yet
+  uint64_t held_write_bytes_ = 0;               // undecided_ and waiting_writes_
+  uint64_t held_reads_ = 0;                     // read_batches_ and waiting_reads_
+  raft::Index last_write_;
   uint64_t next_tick_ns_ = 0;
   uint64_t next_expiry_ns_ = 0;
+  uint64_t next_retry_ns_ = 0;
+  // No deadline of what waits here is earlier.
+  uint64_t first_deadline_ns_ = UINT64_MAX;
   uint64_t now_ns_ = 0;
 };
 
