@@ -281,3 +281,9 @@ Result<std::unique_ptr<Engine>> OpenRocksEngine(const RocksEngineOptions& option
 }
 
 }  // namespace arima::kv
+
+#if defined(__SANITIZE_THREAD__)
+// The library is not instrumented: the thread sanitizer does not see its atomics and takes what
+// they order for races.
+extern "C" const char* __tsan_default_suppressions() { return "race:librocksdb.so\n"; }
+#endif
