@@ -269,10 +269,11 @@ class RoutesAndErrors(NodeTest):
             with self.subTest(body):
                 response = self.node.request("POST", "/raft/join", body, json_header)
                 self.assert_error(response, 400)
-        for body in (b"", b"{}", b'{"node_id":7}', b'{"node_id":""}'):
+        for body in (b"", b"{}", b'{"node_id":7}', b'{"node_id":"n2","more":1}'):
             with self.subTest(body):
                 response = self.node.request("POST", "/raft/remove", body, json_header)
                 self.assert_error(response, 400)
+        self.assert_error(self.node.remove(""), 400)
         self.assertEqual(self.node.stats()["num_peers"], "0")
 
     def test_version(self):

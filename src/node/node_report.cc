@@ -120,6 +120,14 @@ void NodeCore::OnEvent(const transport::TransportEvent& event) {
 service::Stats NodeCore::CurrentStats() {
   raft::CoreStatus status = replica_->loop().Status();
   status.applied = raft::Index(replica_->machine().applied_index());
+  // In its first milliseconds a founder's own entry is still on its way through the log.
+  auto own = status.conf->members.find(identity_.member_id);
+  if (own != status.conf->members.end() && own->second.name.empty()) {
+    auto conf = std::make_shared<raft::ConfState>(*status.conf);
+    conf->members[identity_.member_id].name = identity_.name;
+    conf->members[identity_.member_id].raft_address = options_.raft_address;
+    status.conf = std::move(conf);
+  }
   return BuildStats({status, identity_, clock_.NowNs(), replica_->machine().store_revision(),
                      replica_->machine().durable_applied_index()});
 }
