@@ -1,0 +1,145 @@
+// The composition root: the only place that chooses concrete classes and puts a node together.
+//
+// Start: log, node (directory, data, raft port), then HTTP. Stop, on SIGTERM or SIGINT: leadership
+// is handed over, requests in flight are answered, then everything is made durable.
+#include "cli/run_command.h"
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <string>
+
+#include "base/clock.h"
+#include "env/posix_env.h"
+#include "http/http_server.h"
+#include "node/logger.h"
+#include "node/node.h"
+
+namespace arima::cli {
+namespace {
+
+constexpr uint64_t kDrainMs = 5000;
+
+node::LogLevel LevelOf(const std::string& name) {
+  if (name == "error") return node::LogLevel::kError;
+  if (name == "warn") return node::LogLevel::kWarn;
+  if (name == "info") return node::LogLevel::kInfo;
+  return node::LogLevel::kDebug;
+}
+
+// Divides the configured times into ticks of the core.
+node::ReplicaOptions ReplicaOptionsOf(const node::Options& options) {
+  node::ReplicaOptions replica;
+  uint64_t tick_ms = replica.loop.tick_ns / 1'000'000;
+  replica.election_ticks = static_cast<uint32_t>(options.election_timeout_ms / tick_ms);
+  replica.heartbeat_ticks =
+      std::max<uint32_t>(1, static_cast<uint32_t>(options.heartbeat_interval_ms / tick_ms));
+  replica.storage.wal_segment_bytes = options.wal_segment_bytes;
+  replica.storage.block_cache_bytes = options.block_cache_bytes;
+  replica.storage.recent_keys_bytes = options.recent_keys_bytes;
+  return replica;
+}
+
+node::NodeOptions NodeOptionsOf(const node::Options& options) {
+  node::NodeOptions node;
+  node.name = options.node_id;
+  node.volume_dir = options.volume_dir;
+  node.raft_listen_host = options.RaftListenHost();
+  node.raft_port = options.raft_port;
+  node.raft_address = options.RaftAdvertised();
+  node.raft_address_given = options.RaftAdvertisedByOperator();
+  node.http_address = options.HttpAdvertised();
+  node.value_bytes_max = options.max_value_bytes;
+  node.replica = ReplicaOptionsOf(options);
+  return node;
+}
+
+http::HttpOptions HttpOptionsOf(const node::Options& options) {
+  http::HttpOptions http;
+  http.port = options.server_port;
+  http.address = options.server_address;
+  http.threads = options.http_threads;
+  http.connections_max = options.max_connections;
+  http.body_bytes_max = options.max_body_bytes;
+  http.value_bytes_max = options.max_value_bytes;
+  http.request_timeout_ms = options.request_timeout_ms;
+  http.version = ARIMA_VERSION;
+  return http;
+}
+
+int StartFailed(const Error& error) {
+  std::fprintf(stderr, "arima: %s\n", error.message.c_str());
+  return 1;
+}
+
+// Blocks the signals in this and all later threads; main takes them with sigwait.
+sigset_t BlockStopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+void WarnIfOpen(const node::Options& options, node::Logger& logger) {
+  if (options.RaftIsOpen()) {
+    logger.Warn("raft_port_open",
+                "the raft port is open to other machines without TLS or token: "
+                "whoever reaches it can act as a member");
+  }
+  if (options.HttpIsOpen()) {
+    logger.Warn("http_port_open",
+                "HTTP is open to other machines without TLS or token: whoever "
+                "reaches it can read and write everything");
+  }
+}
+
+}  // namespace
+
+int RunServer(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
+  Result<node::Resolved> resolved = node::ResolveOptions(args, node::ProcessOptionSources());
+  if (!resolved) {
+    err << "arima: " << resolved.error().message << "\n";
+    return 2;
+  }
+  if (resolved->help) {
+    out << "NAME:\n   arima run - Run the server\n\n"
+           "USAGE:\n   arima run [command options]\n\nOPTIONS:\n";
+    node::PrintOptions(out);
+    return 0;
+  }
+  for (const std::string& warning : resolved->warnings) err << "arima: " << warning << "\n";
+  return RunNode(resolved->options);
+}
+
+int RunNode(const node::Options& options) {
+  sigset_t signals = BlockStopSignals();
+  node::Logger logger(
+      options.node_id, LevelOf(options.log_level),
+      options.log_format == "json" ? node::LogFormat::kJson : node::LogFormat::kText);
+  SystemClock clock;
+  env::PosixEnv env;
+  auto node = node::Node::Start(NodeOptionsOf(options), &env, &clock, &logger);
+  if (!node) return StartFailed(node.error());
+  auto http = http::HttpServer::Start(HttpOptionsOf(options), (*node)->kv(), (*node)->cluster());
+  if (!http) {
+    (*node)->Stop();
+    return StartFailed(http.error());
+  }
+  WarnIfOpen(options, logger);
+  logger.Info("http_listening", "clients are served at http://" + options.HttpAdvertised());
+
+  int signal = 0;
+  sigwait(&signals, &signal);
+  logger.Info("stopping", "leadership is handed over, requests in flight are answered",
+              {{"signal", static_cast<uint64_t>(signal)}});
+  (*node)->HandOverLeadership(2 * options.election_timeout_ms);
+  (*http)->Stop(kDrainMs);
+  (*node)->Stop();
+  logger.Info("stopped", "everything applied is durable");
+  return 0;
+}
+
+}  // namespace arima::cli
