@@ -270,6 +270,7 @@ CoreStatus CoreImpl::GetStatus() const {
     peer.pending_snapshot = p.pending_snapshot;
     peer.last_contact_ns = p.contacted ? p.last_contact_ns : 0;
     peer.apply_lag = p.apply_lag;
+    peer.damaged = p.damaged;
     peer.caught_up = p.CaughtUp(now_ns_, election_ns_);
   }
   return s;

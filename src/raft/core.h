@@ -262,6 +262,7 @@ struct PeerStatus {
   uint64_t apply_lag = 0;
   // The last complete catch-up round (raft thesis 4.2.1) ended within one election timeout.
   bool caught_up = false;
+  bool damaged = false;  // it lost acknowledged log; must be replaced under a new id
 };
 
 // A read-only picture for APIs, metrics and tests.

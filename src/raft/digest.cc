@@ -88,7 +88,7 @@ void Add(Hasher& h, const Progress& p) {
         p.echo_peer_ns, p.echo_received_ns, p.heartbeat_round, p.heartbeat_match);
   h.All(p.catch_up_target, p.catch_up_start_ns, uint64_t{p.catch_up_fast}, p.leaving_at,
         p.leaving_round, uint64_t{p.leaving_ticks}, uint64_t{p.want_empty},
-        p.inflights.byte_limit());
+        uint64_t{p.snapshot_reported}, p.inflights.byte_limit());
   h.Add(uint64_t{p.inflights.count()});
   for (uint32_t i = 0; i < p.inflights.count(); ++i) {
     h.All(p.inflights.At(i).last, p.inflights.At(i).bytes);

@@ -82,6 +82,7 @@ void CoreImpl::RequestVotes(CampaignKind kind) {
 
 void CoreImpl::OnVoteRequest(const Message& m) {
   LearnCommit(m);
+  if (disabled_ != Disabled::kNone) return TellRemoval(m);  // that was in what it learned
   bool pre = m.type == MessageType::kPreVote;
   bool can = vote_ == m.from || (!vote_ && !leader_) || (pre && m.term > term_);
   bool grant = can && log_.IsUpToDate({m.last_term, m.last_index});

@@ -154,6 +154,10 @@ bool CoreImpl::PassHigherTerm(const Message& m) {
   // A node that hears its leader does not help to depose it (thesis 4.2.3), unless that leader
   // itself hands over.
   if (IsVoteRequest(m.type) && !m.force && Sticky()) return false;
+  // A member that was removed while it was away may have a higher term; it is told of its removal
+  // by a leader that does not listen to it any more.
+  bool answer = m.type == MessageType::kAppResp || m.type == MessageType::kHeartbeatResp;
+  if (answer && role_ == Role::kLeader && !conf_->members.contains(m.from)) return false;
   // A pre-vote is a question about a term that may never be.
   if (m.type == MessageType::kPreVote) return true;
   if (m.type == MessageType::kPreVoteResp && !m.reject) return true;

@@ -314,6 +314,38 @@ TEST(Membership, ARemovedMemberIsToldBeforeItIsForgotten) {
   EXPECT_FALSE(still) << "now it is left alone";
 }
 
+TEST(Membership, ARemovedMemberWithAHigherTermDoesNotDeposeTheLeader) {
+  TestCluster c = Led({1, 2, 3}, {}, [](Config& config) { config.pre_vote = false; });
+  c.Isolate(3);
+  c.ProposeConf(1, Change({Item(ConfOp::kRemove, 3)}));
+  c.Step(3, Campaign{});
+  ASSERT_EQ(c[3].term(), 3u);
+  c.Heal();
+  c.TickAll(5);
+  EXPECT_TRUE(c[1].leads());
+  EXPECT_EQ(c[1].term(), 2u);
+}
+
+TEST(Membership, AVoteRequestThatTellsANodeOfItsRemovalGetsNoVote) {
+  TestCluster c = Led({1, 2, 3});
+  c.SetFilter([](const Message& m) { return !(m.to == MemberId(3) && m.commit >= Index(3)); });
+  c.ProposeConf(1, Change({Item(ConfOp::kRemove, 3)}));
+  ASSERT_EQ(c[3].last(), 3u);
+  c.Heal();
+  c.TakeWire();
+  c.AdvanceTime(1'000'000'000);
+  Message ask;
+  ask.type = MessageType::kVote;
+  ask.last_index = Index(3);
+  ask.last_term = Term(2);
+  ask.commit = Index(3);
+  ask.commit_term = Term(2);
+  c.Receive(3, 2, 3, ask);
+  EXPECT_EQ(c[3].status().soft.disabled, Disabled::kRemoved);
+  EXPECT_EQ(c[3].vote(), 0u);
+  for (const Message& m : c.wire()) EXPECT_TRUE(m.reject);
+}
+
 TEST(Membership, ARemovedMemberThatNeverAnswersIsGivenUp) {
   TestCluster c = Led({1, 2, 3});
   c.Isolate(3);

@@ -21,6 +21,7 @@ void Progress::BecomeProbe() {
 void Progress::BecomeReplicate() {
   state = ProgressState::kReplicate;
   next = match + 1;
+  snapshot_reported = false;
   pending_snapshot = Index(0);
   snapshot_id = 0;
   paused = false;

@@ -64,6 +64,8 @@ struct Progress {
   uint64_t leaving_round = 0;
   uint32_t leaving_ticks = 0;
 
+  // The need of a snapshot has been reported once.
+  bool snapshot_reported = false;
   // A message is due even if there is no entry to send; taken when messages are built.
   bool want_empty = false;
 

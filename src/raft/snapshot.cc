@@ -25,6 +25,7 @@ void CoreImpl::RequestSnapshot(Progress& p) {
   p.BecomeSnapshot();
   Index at_least = std::max(log_.snapshot().index, p.match + 1);
   out_.snapshot_requests.push_back({p.id, at_least});
+  if (std::exchange(p.snapshot_reported, true)) return;
   AddEvent(EventKind::kSnapshotNeeded, p.id,
            "needs entry " + std::to_string(p.match.value + 1) + ", the log begins at " +
                std::to_string(log_.first().value));
