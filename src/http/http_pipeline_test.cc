@@ -261,8 +261,8 @@ TEST_F(HttpPipelineTest, CompletionsMayComeFromAnyThread) {
   }
   kv_.WaitForHeld(kClients * kRequests);
   left = kClients * kRequests;
-  for (uint64_t t = 0; t < 3; ++t) {
-    finishers.emplace_back([&, t] {
+  for (int t = 0; t < 3; ++t) {
+    finishers.emplace_back([&] {
       while (left.fetch_sub(1) > 0) kv_.Release(0);
     });
   }

@@ -34,7 +34,7 @@ std::string ReadIn(std::string_view body, size_t piece_bytes) {
 
 std::string ReadWhole(std::string_view body) {
   const std::string whole = ReadIn(body, std::max<size_t>(body.size(), 1));
-  for (size_t piece_bytes : {1, 2, 3, 7}) {
+  for (size_t piece_bytes : {1u, 2u, 3u, 7u}) {
     EXPECT_EQ(ReadIn(body, piece_bytes), whole) << "in pieces of " << piece_bytes;
   }
   return whole;

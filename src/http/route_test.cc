@@ -7,7 +7,8 @@ namespace {
 
 TEST(Route, KeyIsEverythingBehindStoreSlash) {
   for (std::string_view key : {"k", "a/b", "/", "..", ".", "a/", "%00", ":key"}) {
-    const Read<Match> match = FindRoute("/store/" + std::string(key), Method::kGet);
+    const std::string path = "/store/" + std::string(key);
+    const Read<Match> match = FindRoute(path, Method::kGet);
     ASSERT_TRUE(match.has_value()) << key;
     EXPECT_EQ(match->route->action, Action::kGetKey);
     EXPECT_EQ(match->encoded_key, key);
