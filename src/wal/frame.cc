@@ -8,6 +8,7 @@
 namespace arima::wal {
 namespace {
 
+// Attest records are counted by Count.
 uint32_t FlagsOf(RecordType type) {
   switch (type) {
     case RecordType::kHardState:
@@ -16,8 +17,6 @@ uint32_t FlagsOf(RecordType type) {
       return kFrameHasHardState;
     case RecordType::kReset:
       return kFrameHasReset;
-    case RecordType::kAttest:
-      return kFrameAttestOnly;
     default:
       return 0;
   }

@@ -157,6 +157,11 @@ Status Recovery::FindChain() {
   if (newest == files_.segments.rend()) {
     return Corrupt(options_.dir, 0, "no segment has an active header");
   }
+  // Segments are prepared one by one, so what is newer than the log follows it without a gap.
+  if (!unused_.empty() && unused_.front()->seq != newest->seq + unused_.size()) {
+    return Corrupt(env::JoinPath(options_.dir, SegmentName(newest->seq + 1)), 0,
+                   "a segment is missing");
+  }
   const FoundSegment* segment = &*newest;
   while (true) {
     chain_.push_back(segment);

@@ -1,0 +1,612 @@
+// The log against loss of power, process death, failing disks and rot, at every step.
+//
+// A random workload runs on an in-memory disk that knows what is durable. Before each operation
+// that changes the disk, copies of it are taken, lose power in some way (every un-synced sector is
+// independently old, new, zero or garbage, every un-synced directory change is kept or dropped),
+// and are recovered. What comes back must be the acknowledged state or one that a later,
+// unacknowledged append would have made - and after further appends and another loss of power
+// exactly what was acknowledged then. No copy may be called corrupt.
+//
+// ARIMA_CRASH_STATES sets how many random states are tried (default 600). A failure names the
+// seed.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "wal/format.h"
+#include "wal/segment_files.h"
+#include "wal/wal.h"
+#include "wal/wal_test_util.h"
+
+namespace arima::wal {
+namespace {
+
+using env::MemEnv;
+using env::Op;
+using env::SectorFate;
+using raft::Entry;
+using raft::EntryKind;
+using raft::Index;
+
+uint64_t StatesWanted() {
+  const char* wanted = std::getenv("ARIMA_CRASH_STATES");
+  return wanted == nullptr ? 600 : std::strtoull(wanted, nullptr, 10);
+}
+
+struct DropAll final : env::CrashChooser {
+  SectorFate Sector(const std::string&, uint64_t) override { return SectorFate::kOld; }
+  bool KeepSize(const std::string&) override { return false; }
+  bool KeepDirChange(const std::string&, const std::string&) override { return false; }
+};
+
+// The digits of a number decide: base 3 for sectors, base 2 for the rest.
+struct Numbered final : env::CrashChooser {
+  explicit Numbered(uint64_t choices) : left(choices) {}
+  uint64_t Digit(uint64_t base) {
+    const uint64_t digit = left % base;
+    left /= base;
+    return digit;
+  }
+  SectorFate Sector(const std::string&, uint64_t) override {
+    return static_cast<SectorFate>(Digit(3));
+  }
+  bool KeepSize(const std::string&) override { return Digit(2) == 1; }
+  bool KeepDirChange(const std::string&, const std::string&) override { return Digit(2) == 1; }
+  uint64_t left;
+};
+
+// What may come back: any of these. The first one is acknowledged.
+struct Allowed {
+  std::vector<Model> models;
+  uint64_t cut_max = 0;
+};
+
+// The one of `allowed` that the log holds; a test failure and nothing if there is none.
+std::optional<Model> Match(const Wal& wal, const RecoveredLog& found, const Allowed& allowed) {
+  std::string why;
+  for (const Model& model : allowed.models) {
+    const std::string difference = Difference(wal, found, model, allowed.cut_max);
+    if (difference.empty()) return model;
+    why += difference + "; ";
+  }
+  ADD_FAILURE() << "recovered something else: " << why << found.text;
+  return std::nullopt;
+}
+
+std::unique_ptr<Wal> MustOpen(env::Env& env, const WalOptions& options, RecoveredLog* found) {
+  auto wal = Wal::Open(env, options, found);
+  if (!wal) {
+    ADD_FAILURE() << "not recovered: " << wal.error().message;
+    return nullptr;
+  }
+  return std::move(*wal);
+}
+
+// Recovers the disk, checks, appends, loses power and checks again.
+void CheckDisk(std::unique_ptr<MemEnv> disk, const Allowed& allowed, uint64_t seed) {
+  SeededRandom random(seed);
+  WalOptions options = TestOptions(seed);
+  RecoveredLog found;
+  auto wal = MustOpen(*disk, options, &found);
+  if (wal == nullptr) return;
+  auto model = Match(*wal, found, allowed);
+  if (!model) return;
+
+  // Something else where unacknowledged entries may have been.
+  Allowed next{{*model}, allowed.cut_max};
+  const uint64_t term = std::max(model->last_term(), model->hard_state.term.value) + 1;
+  const uint64_t low = model->last() + 1;
+  for (bool sync : {true, false}) {
+    const auto entries =
+        MakeEntries(low, low + 1 + random.Below(3), term + (sync ? 0 : 1), 1 + random.Below(3000));
+    const Batch batch{.hard_state = Hard(entries[0].term.value, 9, model->base.index.value),
+                      .entries = entries};
+    if (auto s = wal->Append(batch, sync); !s) {
+      ADD_FAILURE() << s.error().message;
+      return;
+    }
+    model->Apply(batch);
+    if (sync) next.models.clear();
+    next.models.push_back(*model);
+  }
+  wal.reset();
+  env::RandomCrash crash(seed + 1);
+  disk->PowerLoss(crash);
+  wal = MustOpen(*disk, options, &found);
+  if (wal != nullptr) Match(*wal, found, next);
+}
+
+// Drives a log through random operations and keeps track of what was acknowledged.
+class Workload {
+ public:
+  // Called before each operation that changes the disk.
+  using Visitor = std::function<void(const MemEnv& disk, const Allowed& allowed)>;
+
+  explicit Workload(uint64_t seed) : random_(seed), options_(TestOptions(seed)) {}
+
+  void Visit(Visitor visitor) {
+    fault_.SetObserver([this, visitor](Op, const std::string&) { visitor(mem_, allowed_); });
+  }
+  void Start() {
+    auto made = Wal::Create(fault_, options_, Point(1, 1), Hard(1, 0, 1));
+    ASSERT_TRUE(made.has_value()) << made.error().message;
+    wal_ = std::move(*made);
+    allowed_.models = {Model()};
+  }
+  void Step() {
+    const uint64_t dice = random_.Below(100);
+    if (dice < 60) {
+      Append(RandomBatch(), random_.Percent(75));
+    } else if (dice < 70) {
+      Done(wal_->Attest());
+    } else if (dice < 80) {
+      CompactSomewhere();
+    } else if (dice < 95) {
+      Done(wal_->preparer().PrepareOne());
+    } else if (dice < 98) {
+      Restart(random_.Percent(50));
+    } else {
+      Append(ResetBatch(), true);
+    }
+  }
+  void Append(const Batch& batch, bool sync) {
+    Model next = allowed_.models.back();
+    next.Apply(batch);
+    allowed_.models.push_back(next);
+    if (!Done(wal_->Append(batch, sync))) return;
+    if (sync) allowed_.models = {next};
+  }
+  void AppendEntries(uint64_t count, uint64_t bytes, bool sync) {
+    Append(EntriesBatch(newest().last() + 1, newest().last_term(), count, bytes), sync);
+  }
+  // An orderly end or the death of the process; the machine goes on.
+  void Restart(bool close) {
+    if (close) Done(wal_->Close());
+    wal_.reset();
+    RecoveredLog found;
+    wal_ = MustOpen(fault_, options_, &found);
+    ASSERT_NE(wal_, nullptr);
+    auto model = Match(*wal_, found, allowed_);
+    ASSERT_TRUE(model.has_value());
+    allowed_.models = {*model};
+  }
+
+  MemEnv& mem() { return mem_; }
+  env::FaultEnv& fault() { return fault_; }
+  Wal* wal() { return wal_.get(); }
+  const Allowed& allowed() const { return allowed_; }
+  const Model& newest() const { return allowed_.models.back(); }
+  bool broken() const { return broken_; }
+  void Drop() { wal_.reset(); }
+
+ private:
+  template <class T>
+  bool Done(const Result<T>& result) {
+    if (!result) broken_ = true;
+    return result.has_value();
+  }
+  Batch EntriesBatch(uint64_t low, uint64_t term, uint64_t count, uint64_t bytes) {
+    entries_.clear();
+    for (uint64_t i = low; i < low + count; ++i) {
+      const auto kind = random_.Percent(5) ? EntryKind::kConf : EntryKind::kCommand;
+      std::string payload = "(" + std::to_string(i) + "," + std::to_string(random_.Next()) + ")";
+      while (payload.size() < bytes) payload += payload;
+      entries_.push_back(MakeEntry(i, term, payload, kind));
+    }
+    const uint64_t hard_term = std::max(term, newest().hard_state.term.value);
+    return {.hard_state = Hard(hard_term, random_.Below(4), newest().hard_state.commit.value),
+            .entries = entries_};
+  }
+  Batch RandomBatch() {
+    const Model& now = newest();
+    if (random_.Percent(15)) {
+      // Only the commit index, or a vote in a new term.
+      const uint64_t commit = random_.Between(now.hard_state.commit.value, now.last());
+      return {.hard_state = Hard(now.hard_state.term.value + random_.Below(2), 1, commit)};
+    }
+    const uint64_t bytes = random_.Percent(10) ? random_.Below(30'000) : random_.Below(1500);
+    const uint64_t floor = std::max(now.hard_state.commit.value, allowed_.cut_max);
+    const bool overwrite = random_.Percent(20) && floor < now.last();
+    const uint64_t low = overwrite ? random_.Between(floor + 1, now.last()) : now.last() + 1;
+    const uint64_t term = std::max(now.last_term(), now.hard_state.term.value) +
+                          (overwrite || random_.Percent(5) ? 1 : 0);
+    return EntriesBatch(low, term, random_.Below(4) + 1, bytes);
+  }
+  Batch ResetBatch() {
+    const Model& now = newest();
+    const uint64_t index = now.last() + random_.Below(50);
+    const uint64_t term = now.hard_state.term.value + 1;
+    return {.hard_state = Hard(term, 0, index), .reset = Point(index, term)};
+  }
+  void CompactSomewhere() {
+    const Model& now = newest();
+    const uint64_t index = random_.Between(now.base.index.value, now.hard_state.commit.value);
+    allowed_.cut_max = std::max(allowed_.cut_max, index);
+    Done(wal_->CompactTo(Index(index)));
+  }
+
+  SeededRandom random_;
+  MemEnv mem_;
+  env::FaultEnv fault_{mem_, 1};
+  WalOptions options_;
+  std::unique_ptr<Wal> wal_;
+  Allowed allowed_;  // models: the acknowledged one and what unsynced appends made of it since
+  std::vector<Entry> entries_;
+  bool broken_ = false;  // an operation has failed
+};
+
+TEST(WalCrash, RandomStatesOfRandomWorkloads) {
+  uint64_t states = 0;
+  for (uint64_t seed = 1; states < StatesWanted(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Workload work(seed);
+    work.Start();
+    SeededRandom random(seed);
+    work.Visit([&](const MemEnv& disk, const Allowed& allowed) {
+      if (testing::Test::HasFailure() || !random.Percent(30)) return;
+      const uint64_t crash_seed = random.Next();
+      SCOPED_TRACE("crash " + std::to_string(states));
+      auto copy = disk.Clone();
+      env::RandomCrash crash(crash_seed);
+      if (!random.Percent(10)) copy->PowerLoss(crash);  // else only the process dies
+      CheckDisk(std::move(copy), allowed, crash_seed);
+      ++states;
+    });
+    for (int step = 0; step < 60; ++step) work.Step();
+    ASSERT_FALSE(work.broken());
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(WalCrash, EverySectorSubsetOfASmallWorkload) {
+  Workload work(7);
+  work.Start();
+  uint64_t states = 0;
+  work.Visit([&](const MemEnv& disk, const Allowed& allowed) {
+    if (testing::Test::HasFailure()) return;
+    uint64_t choices = 4;  // sizes
+    for (size_t i = 0; i < disk.DirtySectors().size() && choices < 3000; ++i) choices *= 3;
+    for (size_t i = 0; i < disk.PendingDirChanges() && choices < 3000; ++i) choices *= 2;
+    for (uint64_t n = 0; n < std::min<uint64_t>(choices, 3000); ++n) {
+      SCOPED_TRACE("choice " + std::to_string(n));
+      auto copy = disk.Clone();
+      Numbered crash(n);
+      copy->PowerLoss(crash);
+      CheckDisk(std::move(copy), allowed, n);
+      ++states;
+      if (testing::Test::HasFailure()) return;
+    }
+  });
+  work.AppendEntries(1, 10, true);
+  work.AppendEntries(2, 400, true);
+  work.AppendEntries(1, 10, false);
+  work.AppendEntries(1, 700, true);
+  ASSERT_TRUE(work.wal()->Attest().has_value());
+  work.AppendEntries(3, 10, true);
+  EXPECT_FALSE(work.broken());
+  EXPECT_GT(states, 300u);
+}
+
+TEST(WalCrash, EverySectorSubsetOfARoll) {
+  Workload work(8);
+  work.Start();
+  for (int i = 0; i < 2; ++i) work.AppendEntries(1, 10'000, true);
+  ASSERT_TRUE(work.wal()->preparer().PrepareOne().has_value());
+  uint64_t states = 0;
+  work.Visit([&](const MemEnv& disk, const Allowed& allowed) {
+    if (testing::Test::HasFailure()) return;
+    uint64_t choices = 1;
+    for (size_t i = 0; i < disk.DirtySectors().size() && choices < 3000; ++i) choices *= 3;
+    for (uint64_t n = 0; n < std::min<uint64_t>(choices, 3000); ++n) {
+      SCOPED_TRACE("choice " + std::to_string(n));
+      auto copy = disk.Clone();
+      Numbered crash(n);
+      copy->PowerLoss(crash);
+      CheckDisk(std::move(copy), allowed, n);
+      ++states;
+      if (testing::Test::HasFailure()) return;
+    }
+  });
+  while (work.wal()->Stats().rolls == 0) work.AppendEntries(1, 1200, true);
+  EXPECT_FALSE(work.broken());
+  EXPECT_GT(states, 50u);
+}
+
+TEST(WalCrash, CrashesDuringRecoveryChangeNothing) {
+  uint64_t states = 0;
+  for (uint64_t seed = 1; states < StatesWanted() / 3; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Workload work(seed);
+    work.Start();
+    for (int step = 0; step < 30; ++step) work.Step();
+    work.Drop();
+    SeededRandom random(seed);
+    env::RandomCrash crash(seed);
+    if (random.Percent(70)) work.mem().PowerLoss(crash);
+
+    // Recovery itself dies before each of its operations, then power goes.
+    const Allowed allowed = work.allowed();
+    work.Visit([&](const MemEnv& disk, const Allowed&) {
+      if (testing::Test::HasFailure()) return;
+      auto copy = disk.Clone();
+      const uint64_t crash_seed = random.Next();
+      env::RandomCrash again(crash_seed);
+      if (random.Percent(80)) copy->PowerLoss(again);
+      CheckDisk(std::move(copy), allowed, crash_seed);
+      ++states;
+    });
+    work.Restart(false);
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(WalCrash, FailedSyncThatLosesPagesNeverLosesAnAcknowledgedEntry) {
+  for (uint64_t seed = 1; seed <= std::max<uint64_t>(40, StatesWanted() / 20); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    SeededRandom random(seed);
+    Workload work(seed);
+    work.Start();
+    for (uint64_t step = random.Below(40); step > 0; --step) work.Step();
+    const Op op = random.Percent(70) ? Op::kSync : Op::kWrite;
+    work.fault().Inject({.op = op, .nth = random.Between(1, 4), .path_part = ".seg"});
+    for (int step = 0; step < 40 && !work.broken(); ++step) work.Step();
+    work.Drop();
+    work.fault().ClearFaults();
+    // The kernel has marked the pages clean: they can be read, but are not on the disk.
+    auto names = work.mem().List("/wal");
+    for (const std::string& name : *names) {
+      if (name.ends_with(".seg")) work.mem().LoseUnsynced("/wal/" + name);
+    }
+    RecoveredLog found;
+    auto wal = MustOpen(work.mem(), TestOptions(seed), &found);
+    if (wal == nullptr) return;
+    auto model = Match(*wal, found, work.allowed());
+    ASSERT_TRUE(model.has_value());
+    // From here on it counts as durable, whatever the page cache showed.
+    wal.reset();
+    DropAll drop_all;
+    work.mem().PowerLoss(drop_all);
+    CheckDisk(work.mem().Clone(), {{*model}, work.allowed().cut_max}, seed);
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+// ---------------------------------------------------------------- rot
+
+// A log of several segments, all of it synced and attested.
+class Rot : public testing::Test {
+ protected:
+  void Build(uint64_t seed) {
+    work_ = std::make_unique<Workload>(seed);
+    work_->Start();
+    for (int step = 0; step < 70; ++step) work_->Step();
+    work_->AppendEntries(2, 300, true);
+    if (seed % 2 == 0) {
+      ASSERT_TRUE(work_->wal()->Attest().has_value());
+    } else {
+      ASSERT_TRUE(work_->wal()->Close().has_value());
+    }
+    ASSERT_FALSE(work_->broken());
+    work_->Drop();
+  }
+  // Opens the damaged disk: it is found corrupt, or holds everything.
+  void ExpectNoSilentLoss(env::Env& disk) {
+    RecoveredLog found;
+    auto wal = Wal::Open(disk, TestOptions(99), &found);
+    if (!wal) {
+      ++corrupt_;
+      EXPECT_EQ(wal.error().code, Code::kCorruption) << wal.error().message;
+      EXPECT_TRUE(found.damage.has_value());
+      return;
+    }
+    ++harmless_;
+    Match(**wal, found, work_->allowed());
+  }
+  std::vector<std::string> Segments() {
+    std::vector<std::string> paths;
+    auto names = work_->mem().List("/wal");
+    for (const std::string& name : *names) {
+      if (name.ends_with(".seg")) paths.push_back("/wal/" + name);
+    }
+    return paths;
+  }
+
+  std::string NewestActive() {
+    auto files = FindFiles(work_->mem(), TestOptions());
+    std::string newest;
+    for (const FoundSegment& segment : files->segments) {
+      if (segment.state == FoundSegment::State::kActive) newest = segment.path;
+    }
+    return newest;
+  }
+
+  std::unique_ptr<Workload> work_;
+  uint64_t corrupt_ = 0;
+  uint64_t harmless_ = 0;
+};
+
+TEST_F(Rot, ABitFlipInAnySectorIsFoundOrHarmless) {
+  for (uint64_t seed = 1; seed <= 1 + StatesWanted() / 2000; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Build(seed);
+    SeededRandom random(seed);
+    for (const std::string& path : Segments()) {
+      const std::string bytes = *env::ReadFile(work_->mem(), path, 1 << 30);
+      for (uint64_t offset = 0; offset < bytes.size(); offset += 512) {
+        // Of the sectors that were never written, some are enough.
+        const bool zeros = bytes.substr(offset, 512).find_first_not_of('\0') == std::string::npos;
+        if (zeros && random.Percent(90)) continue;
+        SCOPED_TRACE(path + " at " + std::to_string(offset));
+        auto disk = work_->mem().Clone();
+        ASSERT_TRUE(disk->FlipBit(path, offset + random.Below(512), 3).has_value());
+        ExpectNoSilentLoss(*disk);
+        if (HasFailure()) return;
+      }
+    }
+  }
+  EXPECT_GT(corrupt_, 20u);
+  EXPECT_GT(harmless_, 20u);
+}
+
+TEST_F(Rot, BitFlipsInHeadersAreFoundOrHarmless) {
+  Build(4);
+  SeededRandom random(4);
+  for (const std::string& path : Segments()) {
+    for (uint64_t block : {uint64_t{0}, kBlockBytes, kFirstFrameOffset}) {
+      for (uint64_t byte = random.Below(3); byte < 140; byte += random.Between(1, 5)) {
+        auto disk = work_->mem().Clone();
+        const int bit = static_cast<int>(random.Below(8));
+        ASSERT_TRUE(disk->FlipBit(path, block + byte, bit).has_value());
+        ExpectNoSilentLoss(*disk);
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+TEST_F(Rot, SectorsThatReadAsZerosAreFoundOrHarmless) {
+  Build(6);
+  for (const std::string& path : Segments()) {
+    for (uint64_t offset = 0; offset < work_->mem().Stat(path)->bytes; offset += 2048) {
+      auto disk = work_->mem().Clone();
+      auto file = std::move(*disk->Open(path, env::OpenMode::kReadWrite));
+      ASSERT_TRUE(file->WriteAt(offset, std::string(2048, '\0')).has_value());
+      ASSERT_TRUE(file->Sync().has_value());
+      ExpectNoSilentLoss(*disk);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_F(Rot, CutAndMissingAndSwappedFilesAreFoundOrHarmless) {
+  for (uint64_t seed : {5, 8, 9, 10}) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Build(seed);
+    const auto paths = Segments();
+    const std::string newest_active = NewestActive();
+    for (const std::string& path : paths) {
+      SCOPED_TRACE(path);
+      for (uint64_t bytes = 0; bytes < work_->mem().Stat(path)->bytes; bytes += 5000) {
+        auto disk = work_->mem().Clone();
+        auto file = std::move(*disk->Open(path, env::OpenMode::kReadWrite));
+        ASSERT_TRUE(file->Truncate(bytes).has_value());
+        ASSERT_TRUE(file->Sync().has_value());
+        ExpectNoSilentLoss(*disk);
+      }
+      for (const std::string& other : paths) {
+        if (other == path) continue;
+        auto disk = work_->mem().Clone();
+        ASSERT_TRUE(disk->Rename(path, "/wal/x").has_value());
+        ASSERT_TRUE(disk->Rename(other, path).has_value());
+        ASSERT_TRUE(disk->Rename("/wal/x", other).has_value());
+        ExpectNoSilentLoss(*disk);
+      }
+      // Without the newest segment the log just ends earlier, unless the next one was prepared.
+      const bool newest = path == newest_active;
+      if (!newest || paths.back() != newest_active) {
+        auto disk = work_->mem().Clone();
+        ASSERT_TRUE(disk->Unlink(path).has_value());
+        ExpectNoSilentLoss(*disk);
+      }
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_F(Rot, ReadErrorsAtStartAreReportedAndNothingIsChanged) {
+  Build(2);
+  for (uint64_t nth = 1; nth < 12; ++nth) {
+    auto disk = work_->mem().Clone();
+    const auto before = *disk->List("/wal");
+    env::FaultEnv sick(*disk, nth);
+    sick.Inject({.op = Op::kRead, .nth = nth});
+    RecoveredLog found;
+    auto wal = Wal::Open(sick, TestOptions(99), &found);
+    if (wal) continue;  // fewer reads than that
+    EXPECT_EQ(wal.error().code, Code::kIo);
+    wal = Wal::Open(*disk, TestOptions(99), &found);
+    ASSERT_TRUE(wal.has_value());
+    Match(**wal, found, work_->allowed());
+  }
+}
+
+// ---------------------------------------------------------------- hostile content
+
+TEST(WalHostile, FramesOfThisLogInsideAPayloadAreNotTakenForFrames) {
+  // Somebody stores a copy of the log file in the store, aligned so that its frames lie where
+  // frames could be, and the write that carries it is torn.
+  MemEnv mem;
+  WalOptions options = TestOptions();
+  options.segment_bytes = 1 << 20;
+  auto wal = *Wal::Create(mem, options, Point(1, 1), Hard(1, 0, 1));
+  for (uint64_t i = 2; i < 10; ++i) {
+    const auto entries = MakeEntries(i, i + 1, 1, 100);
+    ASSERT_TRUE(wal->Append({.entries = entries}, true).has_value());
+  }
+  const std::string log = *env::ReadFile(mem, "/wal/" + SegmentName(1), 2 << 20);
+  const uint64_t end = kFirstFrameOffset + 9 * kFrameAlign;
+  const std::string pad(kFrameAlign - kFrameHeaderBytes - kRecordHeaderBytes, 'p');
+  const std::vector<Entry> bait = {MakeEntry(10, 1, pad + log.substr(0, end))};
+  ASSERT_TRUE(wal->Append({.entries = bait}, false).has_value());
+  wal.reset();
+  ASSERT_TRUE(mem.FlipBit("/wal/" + SegmentName(1), end + 3, 0).has_value());  // its header is torn
+  RecoveredLog found;
+  wal = MustOpen(mem, options, &found);
+  ASSERT_NE(wal, nullptr);
+  EXPECT_EQ(found.last, Index(9));
+}
+
+TEST(WalHostile, RecycledFileShowsNothingOfItsEarlierUse) {
+  // The next segment is made of a file that holds a later, longer stretch of the same log.
+  MemEnv mem;
+  WalOptions options = TestOptions();
+  auto wal = *Wal::Create(mem, options, Point(1, 1), Hard(1, 0, 1));
+  uint64_t next = 2;
+  auto append = [&](uint64_t bytes) {
+    const auto entries = MakeEntries(next, next + 1, 1, bytes);
+    ASSERT_TRUE(wal->Append({.entries = entries}, true).has_value());
+    ++next;
+  };
+  while (wal->Stats().rolls < 1) append(3000);
+  ASSERT_TRUE(wal->CompactTo(Index(next - 1)).has_value());
+  append(3000);
+  while (*wal->preparer().PrepareOne()) {
+  }
+  // The recycled file becomes the next segment; only its first frames are overwritten.
+  while (wal->Stats().rolls < 2) append(3000);
+  wal.reset();
+  RecoveredLog found;
+  wal = MustOpen(mem, options, &found);
+  ASSERT_NE(wal, nullptr);
+  EXPECT_EQ(found.last, Index(next - 1));
+  EXPECT_EQ(found.ending, Ending::kUnclosed) << "old frames are no traces of a torn write";
+}
+
+TEST(WalHostile, ArbitraryBytesAreNeverTakenForALog) {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    SeededRandom random(seed);
+    MemEnv mem;
+    ASSERT_TRUE(mem.MakeDir("/wal").has_value());
+    for (uint64_t seq = 1; seq <= random.Between(1, 3); ++seq) {
+      std::string bytes(random.Below(40'000), '\0');
+      for (char& c : bytes) c = static_cast<char>(random.Next());
+      auto file = std::move(*mem.Open("/wal/" + SegmentName(seq), env::OpenMode::kCreate));
+      ASSERT_TRUE(file->WriteAt(0, bytes).has_value());
+    }
+    RecoveredLog found;
+    auto wal = Wal::Open(mem, TestOptions(), &found);
+    ASSERT_FALSE(wal.has_value());
+    EXPECT_EQ(wal.error().code, Code::kCorruption);
+  }
+}
+
+}  // namespace
+}  // namespace arima::wal
