@@ -188,8 +188,15 @@ Status RocksEngine::Resume() {
   EngineHealth health = listener_->health();
   if (health.state == EngineState::kOk) return {};
   if (health.state != EngineState::kNoSpace) return std::unexpected(health.error);
-  // Cleared first, so that an error during or after the attempt is not lost.
-  listener_->Clear();
+  // RocksDB tells the listener of an error before it takes note of it, and its Resume does nothing
+  // when it knows of no error: let background work come to its end first. Then health is cleared
+  // before the attempt, so that an error during or after it is not lost.
+  rocksdb::Status paused = db_->PauseBackgroundWork();
+  if (paused.ok()) {
+    listener_->Clear();
+    paused = db_->ContinueBackgroundWork();
+  }
+  if (!paused.ok()) return std::unexpected(MakeRocksError(paused, "resume", path_));
   if (rocksdb::Status status = db_->Resume(); !status.ok()) {
     Error error = MakeRocksError(status, "resume", path_);
     listener_->Note(error);

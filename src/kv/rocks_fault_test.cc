@@ -209,10 +209,13 @@ TEST_F(RocksFault, AStateMachineGoesOnAfterAFullDisk) {
   EXPECT_EQ(Must(machine->Get("k")).version, applied);
 
   faults_.fault = Fault::kNone;
-  ASSERT_TRUE(machine->engine().Resume());
-  ASSERT_TRUE(apply(&result));
+  status = machine->engine().Resume();
+  ASSERT_TRUE(status) << status.error().ToString();
+  status = apply(&result);
+  ASSERT_TRUE(status) << status.error().ToString();
   EXPECT_EQ(result.version, applied + 1);
-  ASSERT_TRUE(machine->Flush(true));
+  status = machine->Flush(true);
+  ASSERT_TRUE(status) << status.error().ToString() << "\n" << Log();
   EXPECT_EQ(machine->durable_applied_index(), applied + 1);
 }
 
