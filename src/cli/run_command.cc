@@ -115,6 +115,10 @@ int RunServer(const std::vector<std::string>& args, std::ostream& out, std::ostr
 }
 
 int RunNode(const node::Options& options) {
+  const http::HttpOptions http_options = HttpOptionsOf(options);
+  if (Status free = http::HttpServer::CheckListen(http_options); !free) {
+    return StartFailed(free.error());
+  }
   sigset_t signals = BlockStopSignals();
   node::Logger logger(
       options.node_id, LevelOf(options.log_level),
@@ -123,7 +127,7 @@ int RunNode(const node::Options& options) {
   env::PosixEnv env;
   auto node = node::Node::Start(NodeOptionsOf(options), &env, &clock, &logger);
   if (!node) return StartFailed(node.error());
-  auto http = http::HttpServer::Start(HttpOptionsOf(options), (*node)->kv(), (*node)->cluster());
+  auto http = http::HttpServer::Start(http_options, (*node)->kv(), (*node)->cluster());
   if (!http) {
     (*node)->Stop();
     return StartFailed(http.error());

@@ -193,6 +193,13 @@ HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() { Stop(0); }
 uint16_t HttpServer::port() const { return impl_->port; }
 
+Status HttpServer::CheckListen(const HttpOptions& options) {
+  boost::asio::io_context io;
+  Result<Listeners> listeners = ListenOnAll(io, options);
+  if (!listeners) return std::unexpected(listeners.error());
+  return {};
+}
+
 Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions& options,
                                                       service::KvService& kv,
                                                       service::ClusterService& cluster) {

@@ -17,6 +17,10 @@ namespace arima::http {
 
 class HttpServer {
  public:
+  // Whether Start could listen now. Asked before a node starts, so that a port that is taken costs
+  // one line and touches nothing.
+  static Status CheckListen(const HttpOptions& options);
+
   static Result<std::unique_ptr<HttpServer>> Start(const HttpOptions& options,
                                                    service::KvService& kv,
                                                    service::ClusterService& cluster);

@@ -34,10 +34,11 @@ void AppendJsonString(std::string_view text, std::string* out) {
 }
 
 void AppendJsonMessage(std::string_view text, std::string* out) {
-  if (IsUtf8(text)) return AppendJsonString(text, out);
+  const bool utf8 = IsUtf8(text);
   std::string clean(text);
   for (char& c : clean) {
-    if (static_cast<unsigned char>(c) >= 0x80) c = '?';
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f || (!utf8 && byte >= 0x80)) c = '?';
   }
   AppendJsonString(clean, out);
 }

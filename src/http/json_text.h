@@ -12,7 +12,8 @@ namespace arima::http {
 // `text` in quotes, escaped. `text` must be UTF-8.
 void AppendJsonString(std::string_view text, std::string* out);
 
-// Like AppendJsonString for text that others made: what is not UTF-8 becomes '?'.
+// Like AppendJsonString for one line of text that may quote what others sent: control characters,
+// and bytes that are not UTF-8, become '?'.
 void AppendJsonMessage(std::string_view text, std::string* out);
 
 // "name":"bytes" when they are UTF-8, else "name":null,"name_base64":"...".

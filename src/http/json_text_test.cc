@@ -53,5 +53,11 @@ TEST(JsonText, MessagesAreAlwaysValidJson) {
   EXPECT_EQ(out, "\"bad ? byte\"");
 }
 
+TEST(JsonText, MessagesStayOnOneLineWhateverTheyQuote) {
+  std::string out;
+  AppendJsonMessage("no key \"a\r\nb\x7f\"", &out);
+  EXPECT_EQ(out, R"("no key \"a??b?\"")");
+}
+
 }  // namespace
 }  // namespace arima::http

@@ -302,9 +302,10 @@ void PrintOptions(std::ostream& out) {
   for (const OptionSpec& spec : OptionTable()) {
     out << "   --" << spec.name << " " << spec.placeholder;
     if (!spec.alias.empty()) out << ", -" << spec.alias << " " << spec.placeholder;
-    out << "\n         " << spec.help << "\n         (";
+    out << "  (";
     if (!spec.default_text.empty()) out << "default: " << spec.default_text << "; ";
-    out << AllowedValues(spec) << ") [$" << EnvironmentName(spec) << "]\n";
+    out << AllowedValues(spec) << ")\n         " << spec.help << " [$" << EnvironmentName(spec)
+        << "]\n";
   }
   out << "   --config FILE\n"
          "         TOML file with any of these options, named without the dashes in front\n"

@@ -246,8 +246,7 @@ TEST(OptionTable, HelpShowsNameEnvironmentDefaultAndRangeOfEachOption) {
     EXPECT_THAT(out.str(), HasSubstr("[$" + EnvironmentName(spec) + "]"));
     EXPECT_THAT(out.str(), HasSubstr(AllowedValues(spec)));
   }
-  EXPECT_THAT(out.str(), HasSubstr("   --server-port PORT, -s PORT\n"));
-  EXPECT_THAT(out.str(), HasSubstr("default: 2221; 1 to 65535"));
+  EXPECT_THAT(out.str(), HasSubstr("   --server-port PORT, -s PORT  (default: 2221; 1 to 65535)\n"));
 }
 
 }  // namespace
