@@ -15,7 +15,8 @@ namespace arima {
 [[noreturn]] void AssertFailed(std::string_view condition, std::string_view file, int line,
                                const std::string& values);
 
-// Called once before abort(), e.g. to print the seed of a simulation. Not thread-safe: set at start.
+// Called once before abort(), e.g. to print the seed of a simulation. Not thread-safe: set at
+// start.
 void SetAssertHook(void (*hook)());
 
 namespace internal {
@@ -35,13 +36,13 @@ std::string DescribeValues(std::string_view names, const Values&... values) {
 }  // namespace internal
 }  // namespace arima
 
-#define ARIMA_ASSERT(condition, ...)                                       \
-  do {                                                                     \
-    if (!(condition)) [[unlikely]] {                                       \
-      ::arima::AssertFailed(#condition, __FILE__, __LINE__,                \
-                            ::arima::internal::DescribeValues(             \
-                                #__VA_ARGS__ __VA_OPT__(, ) __VA_ARGS__)); \
-    }                                                                      \
+#define ARIMA_ASSERT(condition, ...)                                                   \
+  do {                                                                                 \
+    if (!(condition)) [[unlikely]] {                                                   \
+      ::arima::AssertFailed(                                                           \
+          #condition, __FILE__, __LINE__,                                              \
+          ::arima::internal::DescribeValues(#__VA_ARGS__ __VA_OPT__(, ) __VA_ARGS__)); \
+    }                                                                                  \
   } while (false)
 
 #ifdef ARIMA_CHECK_INVARIANTS

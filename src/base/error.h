@@ -19,23 +19,23 @@ namespace arima {
 
 // A closed set that answers "what may the caller do now?". Front ends map it to their own codes.
 enum class Code {
-  kInvalidArgument,      // the request itself is wrong; repeating it cannot help
-  kNotFound,             // no such key, member, file
-  kAlreadyExists,        // it is there already
-  kConflict,             // membership conflict: other cluster, data present, name taken
-  kConditionFailed,      // a condition of the request did not hold
-  kTooLarge,             // over a documented limit
-  kCompacted,            // the revision is gone
-  kRemoved,              // this node is no longer a member
-  kOverloaded,           // a bounded queue is full; not applied; retry later
-  kUnavailable,          // no leader, not ready; not applied; retry later
-  kOutcomeUnknown,       // may or may not have been applied
-  kPeerUnreachable,      // the other node did not answer; nothing changed
-  kDiskFull,             // no space; not applied
-  kIo,                   // the operating system refused a file operation
-  kCorruption,           // bytes on disk are not what was written
-  kNotSupported,         // understood, not offered
-  kInternal,             // our bug, contained
+  kInvalidArgument,  // the request itself is wrong; repeating it cannot help
+  kNotFound,         // no such key, member, file
+  kAlreadyExists,    // it is there already
+  kConflict,         // membership conflict: other cluster, data present, name taken
+  kConditionFailed,  // a condition of the request did not hold
+  kTooLarge,         // over a documented limit
+  kCompacted,        // the revision is gone
+  kRemoved,          // this node is no longer a member
+  kOverloaded,       // a bounded queue is full; not applied; retry later
+  kUnavailable,      // no leader, not ready; not applied; retry later
+  kOutcomeUnknown,   // may or may not have been applied
+  kPeerUnreachable,  // the other node did not answer; nothing changed
+  kDiskFull,         // no space; not applied
+  kIo,               // the operating system refused a file operation
+  kCorruption,       // bytes on disk are not what was written
+  kNotSupported,     // understood, not offered
+  kInternal,         // our bug, contained
 };
 
 std::string_view CodeName(Code code);  // "invalid_argument", ... stable machine words

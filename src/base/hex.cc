@@ -15,7 +15,8 @@ std::string ToHex(std::string_view bytes) {
 }
 
 std::string ToHex(const Uuid& uuid) {
-  return ToHex(std::string_view(reinterpret_cast<const char*>(uuid.bytes.data()), uuid.bytes.size()));
+  return ToHex(
+      std::string_view(reinterpret_cast<const char*>(uuid.bytes.data()), uuid.bytes.size()));
 }
 
 std::string ToHex(uint64_t v) {

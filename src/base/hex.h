@@ -9,7 +9,7 @@
 namespace arima {
 
 std::string ToHex(std::string_view bytes);
-std::string ToHex(const Uuid& uuid);        // 32 digits
-std::string ToHex(uint64_t v);              // 16 digits, zero-filled
+std::string ToHex(const Uuid& uuid);  // 32 digits
+std::string ToHex(uint64_t v);        // 16 digits, zero-filled
 
 }  // namespace arima

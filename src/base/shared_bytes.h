@@ -35,10 +35,13 @@ class SharedBytes {
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
 
-  friend bool operator==(const SharedBytes& a, const SharedBytes& b) { return a.view() == b.view(); }
+  friend bool operator==(const SharedBytes& a, const SharedBytes& b) {
+    return a.view() == b.view();
+  }
 
  private:
-  SharedBytes(std::shared_ptr<const char> data, size_t size) : data_(std::move(data)), size_(size) {}
+  SharedBytes(std::shared_ptr<const char> data, size_t size)
+      : data_(std::move(data)), size_(size) {}
 
   std::shared_ptr<const char> data_;
   size_t size_ = 0;

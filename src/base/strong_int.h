@@ -1,5 +1,6 @@
 // StrongInt<Tag>: a 64-bit unsigned number with a meaning, so that a term passed where an index
-// belongs does not compile. Arithmetic is what positions need: position + count, position - position.
+// belongs does not compile. Arithmetic is what positions need: position + count, position -
+// position.
 #pragma once
 
 #include <compare>
@@ -33,5 +34,7 @@ struct StrongInt {
 
 template <class Tag>
 struct std::hash<arima::StrongInt<Tag>> {
-  size_t operator()(arima::StrongInt<Tag> a) const noexcept { return std::hash<uint64_t>()(a.value); }
+  size_t operator()(arima::StrongInt<Tag> a) const noexcept {
+    return std::hash<uint64_t>()(a.value);
+  }
 };

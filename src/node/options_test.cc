@@ -246,7 +246,8 @@ TEST(OptionTable, HelpShowsNameEnvironmentDefaultAndRangeOfEachOption) {
     EXPECT_THAT(out.str(), HasSubstr("[$" + EnvironmentName(spec) + "]"));
     EXPECT_THAT(out.str(), HasSubstr(AllowedValues(spec)));
   }
-  EXPECT_THAT(out.str(), HasSubstr("   --server-port PORT, -s PORT  (default: 2221; 1 to 65535)\n"));
+  EXPECT_THAT(out.str(),
+              HasSubstr("   --server-port PORT, -s PORT  (default: 2221; 1 to 65535)\n"));
 }
 
 }  // namespace

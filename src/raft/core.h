@@ -120,10 +120,10 @@ struct DiskLow {
 struct Campaign {};
 struct ForgetLeader {};
 
-using Input = std::variant<Tick, PeerMessage, Propose, ProposeConf, Read, WriteDone, WriteFailed,
-                           Applied, EntriesLoaded, SnapshotReady, SnapshotSent, SnapshotReceived,
-                           SnapshotInstalled, Unreachable, LeaderLost, Transfer, CompactTo, DiskLow,
-                           Campaign, ForgetLeader>;
+using Input =
+    std::variant<Tick, PeerMessage, Propose, ProposeConf, Read, WriteDone, WriteFailed, Applied,
+                 EntriesLoaded, SnapshotReady, SnapshotSent, SnapshotReceived, SnapshotInstalled,
+                 Unreachable, LeaderLost, Transfer, CompactTo, DiskLow, Campaign, ForgetLeader>;
 
 // ---------------------------------------------------------------- outputs
 
@@ -157,8 +157,8 @@ struct ProposalAccepted {
 struct ProposalRejected {
   uint64_t tag = 0;
   RejectReason reason = RejectReason::kNone;
-  std::string text;    // details for kConfInvalid and kNotReady
-  MemberId leader;     // hint, may be 0
+  std::string text;  // details for kConfInvalid and kNotReady
+  MemberId leader;   // hint, may be 0
 };
 struct ReadResult {
   uint64_t tag = 0;

@@ -14,23 +14,23 @@ namespace arima::raft {
 
 // On the wire: never renumber.
 enum class MessageType : uint8_t {
-  kPreVote = 1,        // last_index, last_term, commit, commit_term; term = the campaign's term
-  kPreVoteResp = 2,    // reject, commit, commit_term
-  kVote = 3,           // as kPreVote, and force (leadership transfer)
-  kVoteResp = 4,       // reject, commit, commit_term
-  kApp = 5,            // index, log_term = previous entry; commit, entries, round, clocks
-  kAppResp = 6,        // index = durable match, or with reject: rejected previous index and
-                       // hint_index, hint_term; round, echo_ns, peer_ns, apply_lag, window
-  kHeartbeat = 7,      // commit, commit_term, match, round, clocks
-  kHeartbeatResp = 8,  // round, echo_ns, peer_ns, last_index
-  kSnap = 9,           // snapshot (control only; bytes go by a side stream)
-  kSnapProgress = 10,  // snapshot.snapshot_id, received_bytes, reject = failed
-  kTimeoutNow = 11,    // last_index, last_term, transfer_id
-  kTransferReq = 12,   // target: a follower forwards an operator's wish to the leader
-  kPropose = 13,       // proposals: forwarded to the leader
-  kProposeResp = 14,   // results of forwarded proposals
-  kReadIndex = 15,     // read_id: forwarded to the leader
-  kReadIndexResp = 16, // read_id, index, or reject with reason
+  kPreVote = 1,         // last_index, last_term, commit, commit_term; term = the campaign's term
+  kPreVoteResp = 2,     // reject, commit, commit_term
+  kVote = 3,            // as kPreVote, and force (leadership transfer)
+  kVoteResp = 4,        // reject, commit, commit_term
+  kApp = 5,             // index, log_term = previous entry; commit, entries, round, clocks
+  kAppResp = 6,         // index = durable match, or with reject: rejected previous index and
+                        // hint_index, hint_term; round, echo_ns, peer_ns, apply_lag, window
+  kHeartbeat = 7,       // commit, commit_term, match, round, clocks
+  kHeartbeatResp = 8,   // round, echo_ns, peer_ns, last_index
+  kSnap = 9,            // snapshot (control only; bytes go by a side stream)
+  kSnapProgress = 10,   // snapshot.snapshot_id, received_bytes, reject = failed
+  kTimeoutNow = 11,     // last_index, last_term, transfer_id
+  kTransferReq = 12,    // target: a follower forwards an operator's wish to the leader
+  kPropose = 13,        // proposals: forwarded to the leader
+  kProposeResp = 14,    // results of forwarded proposals
+  kReadIndex = 15,      // read_id: forwarded to the leader
+  kReadIndexResp = 16,  // read_id, index, or reject with reason
 };
 
 std::string_view MessageTypeName(MessageType type);  // "PreVote", ...

@@ -36,9 +36,9 @@ struct EntryId {
 
 // Values are on disk and on the wire: never renumber.
 enum class EntryKind : uint8_t {
-  kNoop = 1,     // empty; appended by a new leader
-  kCommand = 2,  // opaque to the core; applied by the state machine
-  kConf = 3,     // a ConfChange (raft/conf_change.h)
+  kNoop = 1,       // empty; appended by a new leader
+  kCommand = 2,    // opaque to the core; applied by the state machine
+  kConf = 3,       // a ConfChange (raft/conf_change.h)
   kClockTick = 4,  // cluster time in milliseconds, u64 (docs/design/raft.md 1.14b)
 };
 
@@ -68,10 +68,10 @@ struct HardState {
 // A member's attributes. The id is the identity; name and addresses may change.
 struct MemberInfo {
   MemberId id;
-  std::string name;          // the operator's --node-id
-  std::string raft_address;  // host:port that peers connect to
-  std::string http_address;  // host:port that clients are told; may be empty
-  Uuid incarnation;          // of the data directory that owns this id
+  std::string name;                               // the operator's --node-id
+  std::string raft_address;                       // host:port that peers connect to
+  std::string http_address;                       // host:port that clients are told; may be empty
+  Uuid incarnation;                               // of the data directory that owns this id
   std::map<std::string, std::string> attributes;  // at most 1 KiB altogether
   friend bool operator==(const MemberInfo&, const MemberInfo&) = default;
 };
@@ -86,7 +86,7 @@ struct ConfState {
   std::vector<MemberId> voters;           // incoming majority
   std::vector<MemberId> voters_outgoing;  // the other majority while joint
   std::vector<MemberId> learners;
-  std::vector<MemberId> learners_next;    // outgoing voters that become learners on leaving
+  std::vector<MemberId> learners_next;  // outgoing voters that become learners on leaving
   bool auto_leave = false;
   MemberId next_member_id{1};
   Index index;  // of the Conf entry (or snapshot) that made it active

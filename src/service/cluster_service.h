@@ -34,7 +34,7 @@ struct RemoveResponse {
 };
 
 struct Check {
-  std::string name;    // "leader_known", "log_writable", ...
+  std::string name;  // "leader_known", "log_writable", ...
   bool ok = false;
   std::string detail;  // what is wrong and what to do next; empty when ok
 };
@@ -45,14 +45,15 @@ struct NodeView {
   std::string leader_name;          // empty: none known
   std::string leader_http_address;  // empty: unknown
   uint64_t store_revision = 0;
-  bool removed = false;             // /store answers 410
+  bool removed = false;  // /store answers 410
 };
 
 class ClusterService {
  public:
   virtual ~ClusterService() = default;
   // Join and remove work on any node: a follower forwards them to the leader.
-  // Errors: kPeerUnreachable (502), kConflict (409), kInvalidArgument, kUnavailable, kOutcomeUnknown.
+  // Errors: kPeerUnreachable (502), kConflict (409), kInvalidArgument, kUnavailable,
+  // kOutcomeUnknown.
   virtual void Join(JoinRequest request, Done<JoinResponse> done) = 0;
   // Errors: kNotFound (404), kConflict, kUnavailable, kOutcomeUnknown.
   virtual void Remove(RemoveRequest request, Done<RemoveResponse> done) = 0;
@@ -62,7 +63,7 @@ class ClusterService {
   virtual std::vector<Check> Readiness() = 0;
   // One figure per element: Prometheus text is made by the front end.
   struct Metric {
-    std::string name;    // arima_<subsystem>_<what>_<unit>[_total]
+    std::string name;  // arima_<subsystem>_<what>_<unit>[_total]
     std::string help;
     bool counter = false;  // else gauge
     double value = 0;

@@ -5,8 +5,8 @@
 // possibly before the call returns; it must not block and must not read the store: it hands over to
 // a thread of its own. Requests own their bytes.
 //
-// A linearizable read is two calls: ReadBarrier, and when its `done` came back, GetLocal on a thread
-// of the front end. A stale read is GetLocal alone.
+// A linearizable read is two calls: ReadBarrier, and when its `done` came back, GetLocal on a
+// thread of the front end. A stale read is GetLocal alone.
 #pragma once
 
 #include <cstdint>
@@ -47,9 +47,9 @@ struct GetRequest {
 
 // Revisions start at 1 (empty store) and grow by one per command that changes something.
 struct PutResponse {
-  uint64_t revision = 0;         // of this write = the key's mod revision
+  uint64_t revision = 0;  // of this write = the key's mod revision
   uint64_t create_revision = 0;
-  uint64_t version = 0;          // writes to the key since it was created
+  uint64_t version = 0;  // writes to the key since it was created
 };
 struct DeleteResponse {
   uint64_t revision = 0;  // of the store after the command
@@ -62,12 +62,13 @@ struct GetResponse {
   uint64_t mod_revision = 0;
   uint64_t version = 0;
   uint64_t lease = 0;
-  uint64_t store_revision = 0;  // of the state that was read
+  uint64_t store_revision = 0;           // of the state that was read
   std::optional<uint64_t> staleness_ms;  // stale reads: proven bound on the age; empty = unknown
 };
 
-// Errors: kUnavailable (no leader in time: not applied), kOverloaded (not applied), kOutcomeUnknown,
-// kTooLarge, kInvalidArgument, kRemoved, kDiskFull, kCorruption. Not found is an answer, not an error.
+// Errors: kUnavailable (no leader in time: not applied), kOverloaded (not applied),
+// kOutcomeUnknown, kTooLarge, kInvalidArgument, kRemoved, kDiskFull, kCorruption. Not found is an
+// answer, not an error.
 class KvService {
  public:
   virtual ~KvService() = default;
