@@ -3,7 +3,6 @@
 #   arima_library(NAME raft DEPS base)        all *.cc of the folder but *_test.cc -> arima_raft
 #   arima_library(... LIBS RocksDB::rocksdb)  third-party libraries, private to the folder
 #   arima_test(NAME raft DEPS testing)        all *_test.cc of the folder -> raft_test, run by ctest
-#   arima_program(NAME arima MAIN arima_main.cc DEPS cli)  -> build/<preset>/arima
 #
 # DEPS names the folders this one may include (docs/design/architecture.md section 3);
 # script/check_includes.py checks the #include lines against the same list.
@@ -61,12 +60,4 @@ function(arima_test)
                              PRIVATE ARIMA_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
   add_test(NAME ${ARG_NAME}_test COMMAND ${ARG_NAME}_test)
   set_tests_properties(${ARG_NAME}_test PROPERTIES TIMEOUT 600)
-endfunction()
-
-function(arima_program)
-  cmake_parse_arguments(ARG "" "NAME;MAIN" "DEPS;LIBS" ${ARGN})
-  list(TRANSFORM ARG_DEPS PREPEND arima_)
-  add_executable(${ARG_NAME} ${ARG_MAIN})
-  target_link_libraries(${ARG_NAME} PRIVATE arima_flags ${ARG_DEPS} ${ARG_LIBS})
-  set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 endfunction()

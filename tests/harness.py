@@ -392,6 +392,7 @@ class NodeTest(unittest.TestCase):
         self.nodes.append(node)
         if start:
             node.start()
+            wait_until(lambda: node.try_stats().get("state") == "Leader", f"{name} leads itself")
         return node
 
     def end_nodes(self):
@@ -473,7 +474,6 @@ class ClusterTest(NodeTest):
         super().setUp()
         for number in range(1, self.size + 1):
             self.new_node(f"n{number}", raft_host="127.0.0.2" if number == 3 else "127.0.0.1")
-        wait_until(lambda: self.nodes[0].try_stats().get("state") == "Leader", "n1 leads itself")
         for node in self.nodes[1:]:
             self.join(self.nodes[0], node)
 

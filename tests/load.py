@@ -27,7 +27,7 @@ class Load:
         self.unknown = {}
         self.refused = {}
         self.problems = []
-        self.ack_times = []
+        self.acks = []  # (request began, answer came)
         self.threads = [threading.Thread(target=self.work, args=(number,), daemon=True)
                         for number in range(workers)]
 
@@ -55,10 +55,10 @@ class Load:
         goal = self.count() + count
         wait_until(lambda: self.count() >= goal, f"{count} more acknowledged writes", within_s)
 
-    def first_ack_after(self, moment):
+    def gap_after(self, moment):
+        """Seconds from `moment` to the first acknowledgement of a request that began after it."""
         with self.lock:
-            later = [t for t in self.ack_times if t > moment]
-        return min(later) if later else None
+            return min(ended for began, ended in self.acks if began > moment) - moment
 
     def work(self, number):
         turn = number
@@ -98,7 +98,7 @@ class Load:
                 self.problems.append(f"{key}: {response}")
             with self.lock:
                 self.acknowledged[key] = value
-                self.ack_times.append(time.monotonic())
+                self.acks.append((started, time.monotonic()))
             return True
         if response.status in (429, 503):
             if "retry-after" not in response.headers:

@@ -70,8 +70,8 @@ class Result(unittest.TestResult):
         signal.signal(signal.SIGALRM, on_alarm)
         signal.alarm(int(limit) + 1)
 
-    def note(self, test, error):
-        text = "".join(traceback.format_exception(*error))
+    def note(self, test, error, part=""):
+        text = part + "".join(traceback.format_exception(*error))
         if self.problem is None and hasattr(test, "describe_nodes"):
             with contextlib.suppress(Exception):
                 text += test.describe_nodes()
@@ -89,7 +89,7 @@ class Result(unittest.TestResult):
 
     def addSubTest(self, test, subtest, err):
         if err is not None:
-            self.note(test, err)
+            self.note(test, err, f"--- {subtest._subDescription()}\n")
 
     def stopTest(self, test):
         super().stopTest(test)

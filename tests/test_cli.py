@@ -174,9 +174,9 @@ class Start(NodeTest):
 
     def test_environment_sets_what_flags_do_not(self):
         """Flag > environment > file > default (docs/design/http-api.md 2.8)."""
-        result = arima(*self.run_arguments(**{"server-port": "flag"}),
-                       env={"ARIMA_SERVER_PORT": "environment"})
-        self.assert_refused(result, "flag")
+        result = arima(*self.run_arguments(**{"server-port": "wrong"}),
+                       env={"ARIMA_SERVER_PORT": str(free_port())})
+        self.assert_refused(result, "--server-port", "wrong")
         arguments = self.run_arguments()
         position = arguments.index("--server-port")
         del arguments[position:position + 2]

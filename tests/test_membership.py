@@ -1,5 +1,7 @@
 """Join and remove, with everything that must be refused and must then have changed nothing."""
 
+import shutil
+
 from harness import (ClusterTest, NodeTest, free_port, seconds, short, throw_garbage_at,
                      wait_until)
 from load import Load
@@ -135,8 +137,9 @@ class Join(NodeTest):
 
 class Cluster(ClusterTest):
     def test_a_join_at_a_follower_is_forwarded(self):
+        follower = self.followers()[0]
         n4 = self.new_node("n4")
-        self.join(self.followers()[0], n4)
+        self.join(follower, n4)
         wait_until(lambda: n4.stats()["num_peers"] == "3", "n4 is a voter")
         self.assert_status(n4.put("k", "v"), 200)
         self.assert_value(self.nodes[0].get("k"), "k", "v")
@@ -193,7 +196,7 @@ class Cluster(ClusterTest):
         wait_until(lambda: leader.stats()["state"] == "Shutdown", "the old leader knows")
         self.assertEqual(load.verify(others), [])
 
-    def test_a_removed_node_can_join_again(self):
+    def test_a_removed_node_joins_again_as_it_is(self):
         leader = self.leader()
         gone = self.followers()[0]
         self.assert_status(leader.remove(gone.name), 200)
@@ -202,6 +205,23 @@ class Cluster(ClusterTest):
         self.join(leader, gone)
         wait_until(lambda: gone.get("k").status == 200, "it serves again")
         self.assert_value(gone.get("k"), "k", "v")
+        self.assertEqual(leader.stats()["num_peers"], "2")
+
+    def test_a_member_whose_disk_was_wiped_joins_again(self):
+        leader = self.leader()
+        wiped = self.followers()[0]
+        self.assert_status(leader.put("k", "v"), 200)
+        wiped.kill()
+        shutil.rmtree(wiped.volume)
+        wiped.start()
+        # Its old self still counts as a voter, so taking it out is for the operator to say.
+        self.assertIn("/raft/remove", self.assert_error(leader.join(wiped), 409)["error"])
+        self.assert_status(leader.remove(wiped.name), 200)
+        self.join(leader, wiped)
+        wait_until(lambda: wiped.get("k").status == 200, "it serves again")
+        self.assert_value(wiped.get("k"), "k", "v")
+        self.assertEqual(leader.stats()["num_peers"], "2")
+        self.assert_writes_go_on()
 
     def test_requests_to_any_node_are_answered(self):
         """Writes are forwarded, reads are linearizable everywhere: read your write elsewhere."""
