@@ -1,0 +1,58 @@
+// ElectionChecker: terms, votes and leaders (docs/design/raft.md 7.3).
+//
+//   I1 at most one leader per term, and one process life of it (appendix A9)
+//   I2 a node's term never goes back, over restarts not below what it has published; one vote per
+//      term, over restarts
+//
+// One thread; call in the order in which things happen.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <unordered_map>
+
+#include "raft/types.h"
+#include "sim/verdict.h"
+
+namespace arima::sim {
+
+class ElectionChecker {
+ public:
+  explicit ElectionChecker(Verdict* verdict) : verdict_(verdict) {}
+
+  void OnStart(raft::MemberId node, raft::Term recovered);
+  void OnTerm(raft::MemberId node, raft::Term term);
+  // `life` counts the node's process lives.
+  void OnLeader(raft::MemberId node, uint32_t life, raft::Term term);
+  // A granted vote has left the node (or reached itself).
+  void OnVote(raft::MemberId voter, raft::Term term, raft::MemberId candidate);
+
+  uint64_t leaders() const { return leaders_.size(); }
+
+ private:
+  struct Leader {
+    raft::MemberId node;
+    uint32_t life = 0;
+  };
+  struct Node {
+    raft::Term term;       // of the running life
+    raft::Term published;  // highest term in which it voted; must survive
+  };
+  struct Vote {
+    raft::MemberId voter;
+    raft::Term term;
+    bool operator==(const Vote&) const = default;
+  };
+  struct VoteHash {
+    size_t operator()(const Vote& v) const {
+      return static_cast<size_t>(v.voter.value * 0x9E3779B97F4A7C15u + v.term.value);
+    }
+  };
+
+  Verdict* const verdict_;
+  std::map<raft::Term, Leader> leaders_;
+  std::map<raft::MemberId, Node> nodes_;
+  std::unordered_map<Vote, raft::MemberId, VoteHash> votes_;
+};
+
+}  // namespace arima::sim

@@ -1,0 +1,275 @@
+#include "sim/simulation.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "raft/describe.h"
+
+namespace arima::sim {
+
+using raft::ConfState;
+using raft::EntryId;
+using raft::MemberId;
+
+namespace {
+
+constexpr uint64_t kDigestEvery = 10'000;  // events
+constexpr uint64_t kLoopsPerEventMax = 50;
+
+uint64_t Split(uint64_t seed, uint64_t subject) { return Mix(Mix(1, seed), subject); }
+
+raft::MemberInfo Info(MemberId id) {
+  raft::MemberInfo info;
+  info.id = id;
+  info.name = "n" + std::to_string(id.value);
+  info.raft_address = info.name + ":1";
+  return info;
+}
+
+ConfState FirstConf(uint32_t voters, uint32_t learners) {
+  ConfState conf;
+  conf.index = raft::kFirstSnapshotIndex;
+  for (uint64_t id = 1; id <= voters + learners; ++id) {
+    (id <= voters ? conf.voters : conf.learners).emplace_back(id);
+    conf.members[MemberId(id)] = Info(MemberId(id));
+  }
+  conf.next_member_id = MemberId(voters + learners + 1);
+  return conf;
+}
+
+}  // namespace
+
+Simulation::Simulation(const SimOptions& options)
+    : options_(options),
+      swarm_random_(Split(options.seed, 1)),
+      swarm_(DrawSwarm(&swarm_random_)),
+      disk_random_(Split(options.seed, 2)),
+      fault_random_(Split(options.seed, 3)),
+      operator_random_(Split(options.seed, 4)),
+      client_random_(Split(options.seed, 5)),
+      node_random_(Split(options.seed, 6)),
+      network_(&swarm_, Split(options.seed, 7)),
+      membership_(&verdict_),
+      logs_(&verdict_),
+      elections_(&verdict_),
+      states_(&verdict_),
+      durability_(&verdict_, &membership_),
+      reads_(&verdict_),
+      events_max_(options.events_max != 0 ? options.events_max : swarm_.events_max),
+      clients_(swarm_.clients) {}
+
+SimResult Simulation::Run() {
+  Bootstrap();
+  uint64_t loops = 0;
+  uint64_t digest_at = kDigestEvery;
+  while (phase_ != Phase::kDone && verdict_.ok() && !events_.empty()) {
+    auto [time_ns, event] = events_.Pop();
+    now_ns_ = time_ns;
+    Dispatch(event);
+    if (result_.events >= digest_at) {
+      MixDigests();
+      digest_at += kDigestEvery;
+    }
+    if (phase_ == Phase::kFaults && result_.events >= events_max_) Heal();
+    // Every loop serves some purpose; a run that only turns its wheels is a bug of the simulator.
+    if (++loops > (events_max_ + 1'000'000) * kLoopsPerEventMax) {
+      verdict_.Fail("simulator", "does not come to an end");
+    }
+  }
+  return Finish();
+}
+
+void Simulation::Trace(const std::string& line) {
+  options_.trace(std::to_string(now_ns_ / kMicrosecond) + "us " + line);
+}
+
+// ---------------------------------------------------------------- events
+
+void Simulation::At(uint64_t delay_ns, Task task) {
+  events_.Push(now_ns_ + delay_ns, {EventType::kTask, 0, 0, tasks_.Put(std::move(task))});
+}
+
+void Simulation::AtNode(uint64_t delay_ns, SimNode& node, Task task) {
+  At(delay_ns, [this, &node, task = std::move(task), life = node.life]() mutable {
+    if (!node.up() || node.life != life) return;
+    if (Paused(node)) {
+      AtNode(node.paused_until_ns - now_ns_, node, std::move(task));
+    } else {
+      task();
+    }
+  });
+}
+
+void Simulation::Post(uint64_t delay_ns, EventType type, const SimNode& node, uint32_t slot) {
+  events_.Push(now_ns_ + delay_ns, {type, static_cast<uint32_t>(IndexOf(node)), node.life, slot});
+}
+
+void Simulation::Dispatch(const Event& event) {
+  if (event.type == EventType::kTask) {
+    tasks_.Take(event.slot)();
+    return;
+  }
+  SimNode& node = nodes_[event.node];
+  if (event.type == EventType::kMessage) {
+    if (node.up() && Paused(node)) {
+      events_.Push(node.paused_until_ns, event);
+      return;
+    }
+    raft::Message message = messages_.Take(event.slot);
+    if (node.up()) OnMessage(node, std::move(message));
+    return;
+  }
+  if (!node.up() || node.life != event.life) return;
+  if (Paused(node)) {
+    events_.Push(node.paused_until_ns, event);
+    return;
+  }
+  switch (event.type) {
+    case EventType::kTick:
+      Post(node.tick_ns, EventType::kTick, node);
+      Step(node, raft::Tick{});
+      break;
+    case EventType::kDisk:
+      OnDisk(node);
+      break;
+    case EventType::kApply:
+      OnApply(node);
+      break;
+    case EventType::kDrain:
+      node.drain_planned = false;
+      Drain(node);
+      break;
+    case EventType::kMessage:
+    case EventType::kTask:
+      break;
+  }
+}
+
+void Simulation::OnMessage(SimNode& node, raft::Message&& message) {
+  if (tracing()) Trace("deliver " + Describe(message));
+  Step(node, raft::PeerMessage{std::move(message)});
+}
+
+// ---------------------------------------------------------------- nodes
+
+SimNode* Simulation::Find(MemberId id) {
+  return id.value >= 1 && id.value <= nodes_.size() ? &nodes_[id.value - 1] : nullptr;
+}
+
+bool Simulation::IsMember(MemberId id) const { return membership_.newest().members.contains(id); }
+
+void Simulation::Bootstrap() {
+  const ConfState conf = FirstConf(swarm_.voters, swarm_.learners);
+  const EntryId start{raft::kFirstSnapshotTerm, raft::kFirstSnapshotIndex};
+  logs_.Bootstrap(start);
+  membership_.Bootstrap(conf);
+  for (const auto& [id, info] : conf.members) {
+    SimNode& node = AddNode(id);
+    node.disk.Format({start.term, MemberId(0), start.index}, start);
+    node.machine.Format({start, 1, conf});
+  }
+  for (SimNode& node : nodes_) Start(node);
+  for (uint32_t client = 0; client < clients_.size(); ++client) PlanClient(client);
+  PlanFault();
+  PlanCompaction();
+  PlanOperator();
+}
+
+SimNode& Simulation::AddNode(MemberId id) {
+  ARIMA_ASSERT(id.value == nodes_.size() + 1, id, nodes_.size());
+  SimNode& node = nodes_.emplace_back();
+  node.config = swarm_.config;
+  node.config.id = id;
+  // Clocks run up to half a percent fast or slow and start anywhere.
+  node.tick_ns = node.config.tick_ns / 1000 * node_random_.Between(995, 1005);
+  node.clock_offset_ns = kSecond + node_random_.Below(1000) * kSecond;
+  durability_.AddDisk(&node.disk);
+  return node;
+}
+
+raft::InitialState Simulation::Recover(SimNode& node) {
+  const EntryId applied = node.machine.durable().applied;
+  const bool ahead = applied.index > node.disk.last() || !node.disk.Covers(applied);
+  if (ahead) {
+    // Legal only between the switch to a snapshot and the log's reset (raft.md 4.6 R7).
+    if (node.machine.unconfirmed_install() != applied.index) {
+      verdict_.Fail("I9 stable is durable", "node " + std::to_string(node.id().value) +
+                                                " recovers a state machine at " +
+                                                Describe(applied) + " that its log does not have");
+    }
+    node.disk.ResetTo(applied);
+    node.machine.ConfirmInstall(applied.index);
+  }
+  return node.disk.Recover(applied.index, node.machine.durable().conf);
+}
+
+void Simulation::Start(SimNode& node) {
+  ARIMA_ASSERT(!node.up() && !node.gone, node.id());
+  ++node.life;
+  node.config.life = node.life;
+  node.config.seed = node_random_.Next();
+  raft::InitialState initial = Recover(node);
+  if (!verdict_.ok()) return;
+  const size_t index = IndexOf(node);
+  logs_.OnStart(index, node.disk.snapshot(), node.disk.entries());
+  elections_.OnStart(node.id(), initial.hard_state.term);
+  states_.OnStart(node.id(), node.machine.current().applied.index, node.machine.current().hash);
+  node.commit = initial.hard_state.commit;
+  node.core = std::make_unique<raft::Core>(node.config, initial, now_ns_ + node.clock_offset_ns);
+  raft::CoreStatus status = node.core->Status();
+  node.soft = status.soft;
+  node.conf = status.conf;
+  if (tracing()) Trace("start " + std::to_string(node.id().value) + " " + Describe(node.soft));
+  Post(node_random_.Below(node.tick_ns), EventType::kTick, node);
+  PlanFlush(node);
+  Drain(node);
+}
+
+void Simulation::Crash(SimNode& node) {
+  ARIMA_ASSERT(node.up(), node.id());
+  if (tracing()) Trace("crash " + std::to_string(node.id().value));
+  ++result_.crashes;
+  node.core.reset();
+  // The log is one stream: of what was not synced, some first part may have reached the disk.
+  const size_t kept = disk_random_.Below(node.writes.size() + 1);
+  for (size_t i = 0; i < kept; ++i) {
+    if (node.writes[i].reset) node.machine.ConfirmInstall(node.writes[i].reset->index);
+    node.disk.Complete(node.writes[i]);
+  }
+  node.disk.Crash(&disk_random_);
+  node.machine.Crash();
+  node.writes.clear();
+  node.syncing = 0;
+  node.applies.clear();
+  node.applying = false;
+  node.drain_planned = false;
+  node.paused_until_ns = 0;
+  node.waiting_writes.clear();
+  node.waiting_reads.clear();
+  node.soft = {};
+}
+
+// ---------------------------------------------------------------- result
+
+void Simulation::MixDigests() {
+  for (const SimNode& node : nodes_) {
+    result_.digest = Mix(result_.digest, node.up() ? node.core->Digest() : 0);
+  }
+  result_.digest = Mix(result_.digest, logs_.committed_hash());
+  result_.digest = Mix(result_.digest, now_ns_);
+}
+
+SimResult Simulation::Finish() {
+  MixDigests();
+  result_.ok = verdict_.ok();
+  result_.failure = verdict_.text();
+  result_.virtual_ms = now_ns_ / kMillisecond;
+  result_.nodes = nodes_.size();
+  result_.leaders = elections_.leaders();
+  result_.committed = logs_.committed().value;
+  result_.configurations = membership_.history().size();
+  return result_;
+}
+
+}  // namespace arima::sim

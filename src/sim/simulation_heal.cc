@@ -1,0 +1,90 @@
+// The second phase of a run: everything heals, and then the cluster has no excuse. Within bounds of
+// virtual time it must have a leader, answer its clients, and bring all members to the same state.
+
+#include <algorithm>
+
+#include "raft/describe.h"
+#include "sim/simulation.h"
+
+namespace arima::sim {
+
+using raft::MemberId;
+
+namespace {
+
+constexpr uint64_t kProbeNs = 20 * kMillisecond;
+// Late messages and slow writes from before may still take this long.
+constexpr uint64_t kSettleNs = 3 * kSecond;
+constexpr uint64_t kElectionTimeouts = 20;
+constexpr uint64_t kConvergeNs = 120 * kSecond;
+
+}  // namespace
+
+void Simulation::Heal() {
+  if (tracing()) Trace("heal");
+  phase_ = Phase::kHealing;
+  healed_at_ns_ = now_ns_;
+  network_.HealAll();
+  network_.MakeReliable();
+  for (SimNode& node : nodes_) {
+    node.paused_until_ns = 0;
+    if (node.gone) continue;
+    if (!node.up()) Start(node);
+    if (!verdict_.ok()) return;
+    Step(node, raft::DiskLow{false});
+  }
+  Probe();
+}
+
+void Simulation::Probe() {
+  if (phase_ != Phase::kHealing || !verdict_.ok()) return;
+  if (swarm_.membership_ns_mean != 0) {
+    RetireRemoved();
+    Operate();
+  }
+  const uint64_t passed_ns = now_ns_ - healed_at_ns_;
+  const uint64_t election_ns = swarm_.config.election_ticks * swarm_.config.tick_ns;
+  if (elected_at_ns_ == 0 && AnyLeader() != nullptr) elected_at_ns_ = now_ns_;
+  if (elected_at_ns_ == 0 && passed_ns > kSettleNs + kElectionTimeouts * election_ns) {
+    verdict_.Fail("liveness", "no leader after " + std::to_string(passed_ns / kMillisecond) +
+                                  " ms without faults");
+    return;
+  }
+  const std::string why_not = WhyNotConverged();
+  if (why_not.empty()) {
+    phase_ = Phase::kDone;
+    return;
+  }
+  if (passed_ns > kConvergeNs) {
+    verdict_.Fail("liveness", why_not + " after " + std::to_string(passed_ns / kMillisecond) +
+                                  " ms without faults");
+    return;
+  }
+  At(kProbeNs, [this] { Probe(); });
+}
+
+std::string Simulation::WhyNotConverged() {
+  const SimNode* leader = AnyLeader();
+  if (leader == nullptr) return "no leader";
+  for (const Client& client : clients_) {
+    if (client.busy || client.done_since_heal < kOperationsAfterHeal) return "a client waits";
+  }
+  const raft::ConfState& conf = membership_.newest();
+  if (conf.joint()) return "still in the joint configuration " + Describe(conf);
+  const raft::Index last = logs_.Last(IndexOf(*leader));
+  for (const auto& [id, info] : conf.members) {
+    const SimNode* node = Find(id);
+    const std::string who = "node " + std::to_string(id.value);
+    if (node == nullptr || !node->up()) return who + " is down";
+    if (node->soft.disabled != raft::Disabled::kNone) return who + " is disabled";
+    if (node->soft.leader != leader->id()) return who + " does not follow the leader";
+    if (node->commit != last) return who + " has not got everything committed";
+    if (node->machine.current().applied.index != last) return who + " has not applied everything";
+    if (node->machine.current().hash != leader->machine.current().hash) {
+      return who + " differs from the leader";
+    }
+  }
+  return "";
+}
+
+}  // namespace arima::sim

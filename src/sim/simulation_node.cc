@@ -1,0 +1,308 @@
+// The driver around one simulated core: what node/raft_loop does in a real process, with delays
+// from the seed. Checkers hear of everything in the order in which it happens.
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "raft/describe.h"
+#include "sim/simulation.h"
+
+namespace arima::sim {
+
+using raft::EntryId;
+using raft::Index;
+using raft::MemberId;
+using raft::Message;
+using raft::MessageType;
+
+namespace {
+
+constexpr size_t kMessagesMax = 20'000;  // under way; more are lost, as from a full queue
+
+std::string Who(const SimNode& node) { return "node " + std::to_string(node.id().value); }
+
+}  // namespace
+
+void Simulation::Step(SimNode& node, raft::Input&& input) {
+  ++result_.events;
+  node.core->Step(std::move(input), now_ns_ + node.clock_offset_ns);
+  if (result_.events % 1024 == 0) {
+    if (Status s = node.core->CheckInvariants(); !s) {
+      verdict_.Fail("core", Who(node) + ": " + s.error().message);
+    }
+  }
+  if (node.drain_planned) return;
+  if (swarm_.drain_late_percent > 0 && node_random_.Percent(swarm_.drain_late_percent)) {
+    node.drain_planned = true;
+    Post(node_random_.Below(kMillisecond), EventType::kDrain, node);
+    return;
+  }
+  Drain(node);
+}
+
+void Simulation::Drain(SimNode& node) {
+  if (!node.core->HasOutput()) return;
+  HandleOutput(node, node.core->TakeOutput());
+}
+
+void Simulation::HandleOutput(SimNode& node, raft::Output&& output) {
+  const bool led = node.soft.role == raft::Role::kLeader;
+  const raft::Term term_before = node.soft.term;
+  NoteEvents(node, output);
+  if (output.soft) {
+    node.soft = *output.soft;
+    elections_.OnTerm(node.id(), node.soft.term);
+  }
+  const bool leads = node.soft.role == raft::Role::kLeader;
+  const bool still_leads = led && leads && node.soft.term == term_before;
+  const bool new_leader = leads && !still_leads;
+  const std::shared_ptr<const raft::ConfState> conf_before = node.conf;
+  if (new_leader) elections_.OnLeader(node.id(), node.life, node.soft.term);
+  if (output.write) NoteWrite(node, *output.write, still_leads);
+  if (new_leader) {
+    logs_.OnLeader(IndexOf(node), node.soft.term);
+    durability_.OnLeader(node.id(), *conf_before, node.soft.term);
+    membership_.OnLeader(node.id(), *conf_before, logs_.CommittedBefore(node.soft.term));
+  }
+  if (output.conf_changed) NoteConf(node, output.conf_changed);
+  if (output.commit > node.commit) NoteCommit(node, output.commit, *conf_before);
+  if (output.commit < node.commit) {
+    verdict_.Fail("I8 commit never goes back", Who(node) + " goes from " +
+                                                   std::to_string(node.commit.value) + " to " +
+                                                   std::to_string(output.commit.value));
+  }
+  for (Message& message : output.send_now) Send(node, std::move(message));
+  if (output.write) {
+    node.writes.push_back(std::move(*output.write));
+    StartSync(node);
+  }
+  NoteAnswers(node, output);
+  if (!output.apply.empty()) node.applies.push_back({std::move(output.apply), std::nullopt});
+  if (output.install) node.applies.push_back({{}, output.install->meta});
+  StartApply(node);
+  for (const raft::LoadEntries& load : output.load) Load(node, load);
+  for (const raft::SnapshotRequest& request : output.snapshot_requests) {
+    MakeSnapshot(node, request);
+  }
+}
+
+void Simulation::NoteEvents(SimNode& node, const raft::Output& output) {
+  for (const raft::Event& event : output.events) {
+    if (tracing()) Trace(Who(node) + " " + Describe(event));
+    if (event.kind == raft::EventKind::kSafetyViolation ||
+        event.kind == raft::EventKind::kLogRegression) {
+      verdict_.Fail("core", Who(node) + ": " + Describe(event));
+    }
+  }
+  if (tracing() && output.soft) Trace(Who(node) + " " + Describe(*output.soft));
+}
+
+void Simulation::NoteWrite(SimNode& node, const raft::Write& write, bool leading) {
+  if (!write.need_sync && (!write.after_durable.empty() || !write.entries.empty())) {
+    verdict_.Fail("D6 lazy writes", Who(node) + " lets something wait for a lazy write");
+  }
+  if (write.reset) logs_.OnReset(IndexOf(node), EntryId{write.reset->term, write.reset->index});
+  logs_.OnAppend(IndexOf(node), write.entries, leading);
+}
+
+void Simulation::NoteConf(SimNode& node, std::shared_ptr<const raft::ConfState> conf) {
+  membership_.OnActive(node.id(), *conf);
+  node.conf = std::move(conf);
+  // A member that did not exist before is started with nothing, as a joining process is.
+  while (nodes_.size() + 1 < membership_.newest().next_member_id.value) {
+    SimNode& joined = AddNode(MemberId(nodes_.size() + 1));
+    joined.disk.Format({}, {});
+    joined.machine.Format({});
+    At(DrawDelay(&node_random_, 10 * kMillisecond), [this, &joined] {
+      if (!joined.up() && !joined.gone) Start(joined);
+    });
+  }
+}
+
+void Simulation::NoteCommit(SimNode& node, Index commit, const raft::ConfState& counted_with) {
+  const bool first = commit > logs_.committed();
+  node.commit = commit;
+  logs_.OnCommit(IndexOf(node), commit, node.soft.term);
+  if (!first || !verdict_.ok()) return;
+  const raft::Term term = *logs_.TermAt(IndexOf(node), commit);
+  durability_.OnCommit(node.id(), counted_with, {term, commit});
+}
+
+// ---------------------------------------------------------------- network
+
+void Simulation::Send(SimNode& node, Message&& message) {
+  durability_.OnRelease(message);
+  if (message.type == MessageType::kVoteResp && !message.reject) {
+    elections_.OnVote(node.id(), message.term, message.to);
+  }
+  SimNode* to = Find(message.to);
+  if (to == nullptr) return;
+  if (message.type == MessageType::kSnap) StreamSnapshot(node, message);
+  SimNetwork::Arrivals arrivals = network_.Plan(message.from, message.to, now_ns_);
+  if (messages_.used() >= kMessagesMax) arrivals.count = 0;
+  if (arrivals.count == 0 && swarm_.unreachable && fault_random_.Percent(5)) {
+    const MemberId peer = message.to;
+    AtNode(DrawDelay(&fault_random_, 5 * kMillisecond), node,
+           [this, &node, peer] { Step(node, raft::Unreachable{peer}); });
+  }
+  for (uint32_t i = 0; i < arrivals.count; ++i) {
+    const bool last = i + 1 == arrivals.count;
+    const uint32_t slot = messages_.Put(last ? std::move(message) : message);
+    events_.Push(arrivals.at_ns[i],
+                 {EventType::kMessage, static_cast<uint32_t>(IndexOf(*to)), 0, slot});
+  }
+}
+
+// ---------------------------------------------------------------- disk
+
+void Simulation::StartSync(SimNode& node) {
+  if (node.syncing > 0 || node.writes.empty()) return;
+  node.syncing = node.writes.size();  // group commit: one sync for all that is queued
+  uint64_t delay = DrawDelay(&disk_random_, swarm_.sync_ns_mean);
+  if (phase_ == Phase::kFaults && disk_random_.Below(1000) < swarm_.slow_sync_permille) {
+    delay += disk_random_.Below(kSecond);
+  }
+  if (phase_ != Phase::kFaults) delay = disk_random_.Between(50 * kMicrosecond, kMillisecond);
+  Post(delay, EventType::kDisk, node);
+}
+
+void Simulation::OnDisk(SimNode& node) {
+  const size_t done = std::exchange(node.syncing, 0);
+  std::vector<raft::Write> writes(
+      std::make_move_iterator(node.writes.begin()),
+      std::make_move_iterator(node.writes.begin() + static_cast<std::ptrdiff_t>(done)));
+  node.writes.erase(node.writes.begin(), node.writes.begin() + static_cast<std::ptrdiff_t>(done));
+  StartSync(node);
+  const uint32_t life = node.life;
+  for (raft::Write& write : writes) {
+    node.disk.Complete(write);
+    if (write.reset) node.machine.ConfirmInstall(write.reset->index);
+    durability_.OnDurable(
+        node.id(), write,
+        std::max(node.disk.hard_state().commit, node.machine.durable().applied.index));
+  }
+  for (raft::Write& write : writes) {
+    Step(node, raft::WriteDone{write.seq});
+    for (Message& message : write.after_durable) {
+      if (message.to != node.id()) {
+        Send(node, std::move(message));
+        continue;
+      }
+      durability_.OnRelease(message);
+      if (message.type == MessageType::kVoteResp && !message.reject) {
+        elections_.OnVote(node.id(), message.term, message.to);
+      }
+      Step(node, raft::PeerMessage{std::move(message)});
+    }
+    ARIMA_ASSERT(node.life == life);
+  }
+}
+
+// ---------------------------------------------------------------- applier
+
+void Simulation::StartApply(SimNode& node) {
+  if (node.applying || node.applies.empty()) return;
+  node.applying = true;
+  const uint64_t mean = phase_ == Phase::kFaults ? swarm_.apply_ns_mean : 20 * kMicrosecond;
+  Post(DrawDelay(&disk_random_, mean), EventType::kApply, node);
+}
+
+void Simulation::OnApply(SimNode& node) {
+  ApplyWork work = std::move(node.applies.front());
+  node.applies.pop_front();
+  node.applying = false;
+  StartApply(node);
+  if (work.install) {
+    Install(node, *work.install);
+  } else {
+    ApplyItems(node, work);
+  }
+}
+
+void Simulation::ApplyItems(SimNode& node, const ApplyWork& work) {
+  uint64_t bytes = 0;
+  for (const raft::ApplyItem& item : work.items) {
+    logs_.OnApply(IndexOf(node), item.entry);
+    if (item.entry.kind == raft::EntryKind::kConf) {
+      membership_.OnApply(node.id(), item.entry, node.machine.current().conf, *item.conf);
+    }
+    node.machine.Apply(item);
+    states_.OnApply(node.id(), item.entry.index, node.machine.current().hash);
+    bytes += item.entry.payload.size();
+    AnswerWrites(node, item.entry.id());
+  }
+  ServeReads(node);
+  Step(node, raft::Applied{node.machine.current().applied.index, bytes});
+}
+
+// ---------------------------------------------------------------- snapshots and slow reads
+
+void Simulation::Install(SimNode& node, const raft::SnapshotMeta& meta) {
+  auto found = snapshots_.find(meta.snapshot_id);
+  if (found == snapshots_.end() || found->second.applied != EntryId{meta.term, meta.index} ||
+      found->second.conf != meta.conf) {
+    verdict_.Fail("I18 snapshot meta equals content", Who(node) + " installs " + Describe(meta));
+    return;
+  }
+  ++result_.snapshots_installed;
+  node.machine.Install(found->second);
+  states_.OnInstall(node.id(), meta.index, node.machine.current().hash);
+  // What was waiting for an index that the snapshot covers has an unknown outcome.
+  std::erase_if(node.waiting_writes,
+                [&](const WaitingWrite& w) { return w.at.index <= meta.index; });
+  ServeReads(node);
+  Step(node, raft::SnapshotInstalled{meta});
+}
+
+void Simulation::Load(SimNode& node, const raft::LoadEntries& load) {
+  AtNode(DrawDelay(&disk_random_, kMillisecond), node, [this, &node, load] {
+    raft::EntriesLoaded answer{load.to, load.low, {}, raft::LoadStatus::kOk};
+    if (load.low <= node.disk.snapshot().index) {
+      answer.status = raft::LoadStatus::kCompacted;
+    } else if (load.low > node.disk.last()) {
+      answer.status = raft::LoadStatus::kUnavailable;
+    } else {
+      answer.entries = node.disk.Read(load.low, load.high, load.bytes_max);
+    }
+    Step(node, std::move(answer));
+  });
+}
+
+void Simulation::MakeSnapshot(SimNode& node, const raft::SnapshotRequest& request) {
+  AtNode(DrawDelay(&disk_random_, 5 * kMillisecond), node, [this, &node, request] {
+    const MachineState& state = node.machine.current();
+    raft::SnapshotReady ready;
+    ready.to = request.to;
+    const bool fails =
+        phase_ == Phase::kFaults && swarm_.snapshot_failure && fault_random_.Percent(20);
+    ready.ok = state.applied.index >= request.at_least && !fails;
+    if (ready.ok) {
+      ready.meta = {state.applied.index, state.applied.term, state.conf, next_snapshot_id_++, 100};
+      snapshots_[ready.meta.snapshot_id] = state;
+    }
+    Step(node, std::move(ready));
+  });
+}
+
+// The side stream: arrives as a whole or not at all, and the sender hears which.
+void Simulation::StreamSnapshot(SimNode& from, const Message& control) {
+  SimNode& to = *Find(control.to);
+  const auto arrive = [this, &from, &to, meta = control.snapshot, term = control.term] {
+    const bool fails =
+        phase_ == Phase::kFaults && swarm_.snapshot_failure && fault_random_.Percent(20);
+    const bool ok = to.up() && !Paused(to) && !fails && !network_.Blocked(from.id(), to.id()) &&
+                    !network_.Blocked(to.id(), from.id());
+    if (tracing()) {
+      Trace("stream " + std::to_string(from.id().value) + "->" + std::to_string(to.id().value) +
+            " " + Describe(meta) + (ok ? "" : " failed"));
+    }
+    if (ok) Step(to, raft::SnapshotReceived{meta, from.id(), term});
+    AtNode(DrawDelay(&fault_random_, kMillisecond), from, [this, &from, &to, meta, ok] {
+      Step(from, raft::SnapshotSent{to.id(), meta.snapshot_id, ok});
+    });
+  };
+  AtNode(DrawDelay(&fault_random_, 20 * kMillisecond), from, arrive);
+}
+
+}  // namespace arima::sim
