@@ -38,7 +38,7 @@ ConfState JointConf() {
   conf.auto_leave = true;
   conf.next_member_id = MemberId(5);
   conf.index = Index(77);
-  for (uint64_t id : {1, 2, 3, 4}) conf.members[MemberId(id)] = Member(id);
+  for (uint64_t id : {1u, 2u, 3u, 4u}) conf.members[MemberId(id)] = Member(id);
   return conf;
 }
 
