@@ -90,6 +90,7 @@ bool CoreImpl::TrimCommitted(Message* m) {
 }
 
 void CoreImpl::TakeEntries(Message&& m) {
+  ARIMA_ASSERT(m.index >= log_.commit(), m.index, log_.commit());
   Index end = m.index + m.entries.size();
   auto first_new = std::find_if(m.entries.begin(), m.entries.end(),
                                 [this](const Entry& e) { return !log_.Has(e.id()); });

@@ -132,6 +132,7 @@ bool CoreImpl::SendAppend(Progress& p, bool allow_empty) {
   }
   if (m.entries.empty() && !allow_empty) return false;
   uint64_t count = m.entries.size();
+  ARIMA_ASSERT(count == 0 || m.entries.front().index == p.next, p.id, p.next);
   FillApp(p, &m);
   Send(std::move(m));
   p.sent_commit = std::max(p.sent_commit, std::min(log_.commit(), prev + count));
@@ -145,7 +146,9 @@ bool CoreImpl::SendAppend(Progress& p, bool allow_empty) {
 
 void CoreImpl::FillApp(const Progress& p, Message* m) const {
   m->index = p.next - 1;
-  m->log_term = *log_.TermAt(m->index);
+  auto term = log_.TermAt(m->index);
+  ARIMA_ASSERT(term.has_value(), p.id, m->index, log_.snapshot().index, log_.last());
+  m->log_term = *term;
   m->commit = log_.commit();
   m->round = rounds_.round();
   FillClocks(p, m);

@@ -82,6 +82,7 @@ void CoreImpl::SettleGated() {
         if (same != held_.end()) {
           Replace(&same->message, std::move(m));
         } else {
+          ARIMA_ASSERT(held_.empty() || held_.back().seq <= seq, seq);
           held_.push_back({seq, std::move(m)});
         }
       } else if (m.to == config_.id) {
@@ -112,6 +113,7 @@ void CoreImpl::BuildWrite() {
   write.need_sync = sync;
   if (sync) write.after_durable = std::exchange(gated_, {});
   ARIMA_ASSERT(write.need_sync || write.after_durable.empty());
+  ARIMA_ASSERT(written_.commit <= log_.last(), written_.commit, log_.last());
 }
 
 bool CoreImpl::CanApply() const {
@@ -139,6 +141,7 @@ void CoreImpl::HandOver(std::vector<Entry>&& entries) {
   ARIMA_ASSERT(!entries.empty() && entries.front().index == log_.applying() + 1);
   uint64_t bytes = 0;
   Index last = entries.back().index;
+  ARIMA_ASSERT(last + 1 == entries.front().index + entries.size(), last, entries.size());
   for (Entry& entry : entries) {
     bytes += EntryBytes(entry);
     ApplyItem& item = out_.apply.emplace_back();

@@ -48,6 +48,7 @@ void Progress::SentEntries(uint64_t count, uint64_t bytes) {
 }
 
 bool Progress::Acked(Index index) {
+  ARIMA_ASSERT(match < next, id, match, next);
   bool news = index > match;
   if (news) match = index;
   next = std::max(next, index + 1);
@@ -64,6 +65,7 @@ bool Progress::Rejected(Index rejected, Index hint) {
   }
   if (state != ProgressState::kProbe || rejected + 1 != next) return false;
   next = std::max(std::min(rejected, hint + 1), match + 1);
+  ARIMA_ASSERT(next > match, id, match, next);
   sent_commit = std::min(sent_commit, next - 1);
   paused = false;
   return true;

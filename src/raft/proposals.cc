@@ -135,6 +135,7 @@ void CoreImpl::OnProposeMessage(Message&& m) {
   if (SeenBefore(m)) return;
   Message answer = Make(MessageType::kProposeResp, m.from);
   answer.term = Term(0);
+  ARIMA_ASSERT(m.from != config_.id);
   answer.results.reserve(m.proposals.size());
   for (ForwardedProposal& p : m.proposals) {
     RejectReason reason = TryAppend(p.kind, p.checksum, std::move(p.payload));

@@ -180,6 +180,7 @@ void CoreImpl::On(SnapshotInstalled&& in) {
   SnapshotMeta meta = std::move(*installing_);
   installing_.reset();
   log_.Reset({meta.term, meta.index});
+  ARIMA_ASSERT(role_ == Role::kFollower && log_.commit() == meta.index, log_.commit());
   pending_confs_.clear();
   unapplied_confs_.clear();
   handed_over_.clear();

@@ -46,6 +46,7 @@ void CoreImpl::StartTransfer(MemberId target) {
   }
   if (transferee_ == target) return;
   if (transferee_) AbortTransfer("replaced by a transfer to " + std::to_string(target.value));
+  ARIMA_ASSERT(target != config_.id && !timeout_now_sent_, target);
   transferee_ = target;
   ++transfer_id_;
   election_elapsed_ = 0;  // it has one election timeout to finish
