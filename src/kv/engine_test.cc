@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "base/random.h"
@@ -190,11 +191,14 @@ TYPED_TEST(EngineTest, FiltersHideNothing) {
     if (random.Percent(20)) key += std::string(1, static_cast<char>(random.Below(3)));
     return key;
   };
+  std::set<std::string> model;
   uint64_t position = 0;
   for (uint64_t revision = 1; revision < 6000;) {
     Batch batch;
     for (uint64_t n = random.Between(1, 50); n > 0; --n) {
-      batch.Put(VersionKey(random_key(), revision++), std::string(random.Below(200), 'v'));
+      std::string key = VersionKey(random_key(), revision++);
+      batch.Put(key, std::string(random.Below(200), 'v'));
+      model.insert(key);
     }
     this->Write(batch, ++position);
     if (random.Percent(2)) {
@@ -207,6 +211,9 @@ TYPED_TEST(EngineTest, FiltersHideNothing) {
   for (int i = 0; i < 4000; ++i) {
     const std::string from = VersionKey(random_key(), random.Between(1, 7000));
     all->Seek(from);
+    auto expected = model.lower_bound(from);
+    ASSERT_EQ(all->Valid(), expected != model.end()) << Printable(from);
+    ASSERT_TRUE(!all->Valid() || all->key() == *expected) << Printable(from);
     for (filtered->Seek(from); filtered->Valid(); filtered->Next(), all->Next(), ++hits) {
       ASSERT_TRUE(all->Valid());
       ASSERT_EQ(filtered->key(), all->key());
