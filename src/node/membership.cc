@@ -19,7 +19,6 @@
 #include "base/hex.h"
 #include "codec/conf_codec.h"
 #include "node/address.h"
-#include "node/answer_codec.h"
 
 namespace arima::node {
 namespace {
@@ -33,7 +32,11 @@ constexpr uint64_t kRetryPauseNs = 50 * kMs;
 // A fresh node that is electing itself, or one that is about to learn of its removal, gets so long.
 constexpr uint64_t kSettleWaitNs = 3000 * kMs;
 constexpr uint64_t kUnreachablePauseNs = 1000 * kMs;
-constexpr uint64_t kLeaderWaitNs = 2000 * kMs;
+// A learner that nobody asks for any more and that cannot be helped is looked at this often.
+constexpr uint64_t kHopelessPauseNs = 10'000 * kMs;
+// A new leader hears of its peers within this time; only then it can judge who is live.
+constexpr uint64_t kLiveQuorumWaitNs = 1000 * kMs;
+constexpr uint64_t kTimeoutMsMax = 3600'000;
 constexpr size_t kRemovedNamesMax = 64;
 constexpr size_t kTasksMax = 64;
 constexpr char kAutoPromote[] = "auto_promote";
@@ -71,8 +74,8 @@ Error NameTaken(const std::string& name) {
                   name + "\"}");
 }
 
-uint64_t RemainingMs(uint64_t deadline_ns, uint64_t now_ns) {
-  return deadline_ns <= now_ns ? 1 : (deadline_ns - now_ns) / kMs + 1;
+uint64_t DeadlineNs(uint64_t timeout_ms, uint64_t now_ns) {
+  return now_ns + std::min(timeout_ms, kTimeoutMsMax) * kMs;
 }
 
 Status CheckName(const std::string& name) {
@@ -85,169 +88,140 @@ Status CheckName(const std::string& name) {
 
 }  // namespace
 
-Membership::Membership(MembershipHost* host) : host_(*host) {}
+Membership::Membership(MembershipHost* host) : host_(*host), forward_(host) {}
 Membership::~Membership() = default;
 
 void Membership::Join(service::JoinRequest request, service::Done<service::JoinResponse> done,
                       uint64_t now_ns) {
-  now_ns_ = now_ns;
-  if (Status name = CheckName(request.node_id); !name) {
-    done(std::unexpected(name.error()));
-    return;
+  Status valid = CheckName(request.node_id);
+  if (valid) {
+    Result<HostPort> address = ParseHostPort(request.raft_address);
+    if (!address) valid = std::unexpected(address.error());
   }
-  if (Result<HostPort> address = ParseHostPort(request.raft_address); !address) {
-    done(std::unexpected(address.error()));
-    return;
-  }
-  raft::CoreStatus status = host_.Status();
-  if (status.soft.role != raft::Role::kLeader) {
-    Forward(status, std::move(request), std::move(done), now_ns);
-    return;
-  }
-  auto own = status.conf->members.find(status.id);
-  if (own != status.conf->members.end() && own->second.name == request.node_id) {
-    done(std::unexpected(
-        Conflict("node " + request.node_id + " leads this cluster; a node cannot join itself")));
-    return;
-  }
-  JoinWaiter waiter{now_ns + request.timeout_ms * kMs, std::move(done)};
-  for (const JoinPtr& task : joins_) {
-    if (task->name == request.node_id && task->address == request.raft_address) {
-      task->waiters.push_back(std::move(waiter));
-      return;
-    }
-  }
-  if (joins_.size() >= kTasksMax) {
-    waiter.done(Fail(Code::kOverloaded, "too many joins at once; repeat this one later"));
-    return;
-  }
-  auto task = std::make_shared<JoinTask>();
-  task->name = request.node_id;
-  task->address = request.raft_address;
-  task->waiters.push_back(std::move(waiter));
-  joins_.push_back(task);
-  Advance(task, status, now_ns);
+  if (!valid) return done(std::unexpected(valid.error()));
+  uint64_t deadline_ns = DeadlineNs(request.timeout_ms, now_ns);
+  Submit({JoinCall{std::move(request), std::move(done)}, deadline_ns}, now_ns);
 }
 
 void Membership::Remove(service::RemoveRequest request, service::Done<service::RemoveResponse> done,
                         uint64_t now_ns) {
+  if (Status valid = CheckName(request.node_id); !valid) {
+    return done(std::unexpected(valid.error()));
+  }
+  uint64_t deadline_ns = DeadlineNs(request.timeout_ms, now_ns);
+  Submit({RemoveCall{std::move(request), std::move(done)}, deadline_ns}, now_ns);
+}
+
+void Membership::Submit(MembershipRequest request, uint64_t now_ns) {
   now_ns_ = now_ns;
-  if (Status name = CheckName(request.node_id); !name) {
-    done(std::unexpected(name.error()));
-    return;
+  if (host_.identity().state == IdentityState::kRemoved) {
+    return Refuse(request,
+                  {Code::kRemoved, "this node was removed from the cluster; ask another one"});
   }
   raft::CoreStatus status = host_.Status();
-  if (status.soft.role != raft::Role::kLeader) {
-    Forward(status, std::move(request), std::move(done), now_ns);
-    return;
+  if (status.soft.role == raft::Role::kLeader) {
+    Start(std::move(request), status, now_ns);
+  } else {
+    forward_.Add(std::move(request), now_ns);
   }
+}
+
+void Membership::Start(MembershipRequest request, const raft::CoreStatus& status, uint64_t now_ns) {
+  if (auto* join = std::get_if<JoinCall>(&request.call)) {
+    StartJoin(std::move(*join), request.deadline_ns, status, now_ns);
+  } else {
+    StartRemove(std::move(std::get<RemoveCall>(request.call)), request.deadline_ns, status, now_ns);
+  }
+}
+
+void Membership::StartJoin(JoinCall call, uint64_t deadline_ns, const raft::CoreStatus& status,
+                           uint64_t now_ns) {
+  const service::JoinRequest& request = call.request;
+  if (request.node_id == host_.identity().name) {
+    return call.done(std::unexpected(
+        Conflict("node " + request.node_id + " leads this cluster; a node cannot join itself")));
+  }
+  JoinPtr task;
+  for (const JoinPtr& other : joins_) {
+    if (other->name == request.node_id && !other->finished) task = other;
+  }
+  if (task != nullptr && task->address != request.raft_address && !task->waiters.empty()) {
+    return call.done(
+        std::unexpected(Conflict("node " + request.node_id + " is being joined at " +
+                                 task->address + "; repeat this request when that has ended")));
+  }
+  if (task == nullptr) {
+    if (joins_.size() >= kTasksMax) {
+      return call.done(Fail(Code::kOverloaded, "too many joins at once; repeat this one later"));
+    }
+    task = std::make_shared<JoinTask>();
+    task->name = request.node_id;
+    joins_.push_back(task);
+  }
+  // Whoever asks wants to know how things are now, not how they were when the task began.
+  if (!task->busy) {
+    task->probe.reset();
+    task->not_before_ns = 0;
+  }
+  task->address = request.raft_address;
+  task->address_asked = true;
+  task->waiters.push_back({deadline_ns, std::move(call.done)});
+  Advance(task, status, now_ns);
+}
+
+void Membership::StartRemove(RemoveCall call, uint64_t deadline_ns, const raft::CoreStatus& status,
+                             uint64_t now_ns) {
+  const service::RemoveRequest& request = call.request;
   const raft::MemberInfo* member = FindByName(*status.conf, request.node_id);
   if (member == nullptr) {
     if (std::ranges::find(removed_names_, request.node_id) != removed_names_.end()) {
-      done(service::RemoveResponse{host_.CurrentStats()});
-    } else {
-      done(Fail(Code::kNotFound, "no member is named \"" + request.node_id +
-                                     "\"; GET /raft/stats lists the members"));
+      return call.done(service::RemoveResponse{host_.CurrentStats()});
     }
-    return;
+    return call.done(Fail(Code::kNotFound, "no member is named \"" + request.node_id +
+                                               "\"; GET /raft/stats lists the members"));
   }
   if (removes_.size() >= kTasksMax) {
-    done(Fail(Code::kOverloaded, "too many removals at once; repeat this one later"));
-    return;
+    return call.done(Fail(Code::kOverloaded, "too many removals at once; repeat this one later"));
   }
   auto task = std::make_shared<RemoveTask>();
   task->name = request.node_id;
   task->id = member->id;
   task->force = request.force;
-  task->deadline_ns = now_ns + request.timeout_ms * kMs;
-  task->done = std::move(done);
+  task->deadline_ns = deadline_ns;
+  task->done = std::move(call.done);
   removes_.push_back(task);
   Advance(task, status, now_ns);
-}
-
-void Membership::Forward(const raft::CoreStatus& status, service::JoinRequest request,
-                         service::Done<service::JoinResponse> done, uint64_t now_ns) {
-  auto leader = status.conf->members.find(status.soft.leader);
-  if (leader == status.conf->members.end()) {
-    Waiting waiting;
-    waiting.give_up_ns = now_ns + std::min(kLeaderWaitNs, request.timeout_ms * kMs);
-    waiting.join = std::move(request);
-    waiting.join_done = std::move(done);
-    waiting_.push_back(std::move(waiting));
-    return;
-  }
-  std::string body = transport::EncodeJoinForward({request.node_id, request.raft_address});
-  host_.Call(leader->second.raft_address, ControlKind::kJoin, std::move(body),
-             request.timeout_ms + kProbeTimeoutMs,
-             [done = std::move(done)](Result<std::string> answer) mutable {
-               if (!answer) return done(std::unexpected(answer.error()));
-               done(DecodeJoinAnswer(*answer));
-             });
-}
-
-void Membership::Forward(const raft::CoreStatus& status, service::RemoveRequest request,
-                         service::Done<service::RemoveResponse> done, uint64_t now_ns) {
-  auto leader = status.conf->members.find(status.soft.leader);
-  if (leader == status.conf->members.end()) {
-    Waiting waiting;
-    waiting.give_up_ns = now_ns + std::min(kLeaderWaitNs, request.timeout_ms * kMs);
-    waiting.remove = std::move(request);
-    waiting.remove_done = std::move(done);
-    waiting_.push_back(std::move(waiting));
-    return;
-  }
-  std::string body = transport::EncodeRemoveForward({request.node_id, request.force});
-  host_.Call(leader->second.raft_address, ControlKind::kRemove, std::move(body),
-             request.timeout_ms + kProbeTimeoutMs,
-             [done = std::move(done)](Result<std::string> answer) mutable {
-               if (!answer) return done(std::unexpected(answer.error()));
-               done(DecodeRemoveAnswer(*answer));
-             });
-}
-
-void Membership::RetryWaiting(const raft::CoreStatus& status, uint64_t now_ns) {
-  for (Waiting& waiting : std::exchange(waiting_, {})) {
-    if (status.soft.leader) {
-      if (waiting.join) Join(std::move(*waiting.join), std::move(waiting.join_done), now_ns);
-      if (waiting.remove) {
-        Remove(std::move(*waiting.remove), std::move(waiting.remove_done), now_ns);
-      }
-    } else if (waiting.give_up_ns > now_ns) {
-      waiting_.push_back(std::move(waiting));
-    } else {
-      Error error{Code::kUnavailable,
-                  "no leader is known, nothing was changed; repeat the request "
-                  "when the cluster has a leader"};
-      if (waiting.join) waiting.join_done(std::unexpected(error));
-      if (waiting.remove) waiting.remove_done(std::unexpected(error));
-    }
-  }
 }
 
 void Membership::Redirect(uint64_t now_ns) {
   for (const JoinPtr& task : std::exchange(joins_, {})) {
     task->finished = true;
-    for (JoinWaiter& waiter : task->waiters) {
-      Join({task->name, task->address, RemainingMs(waiter.deadline_ns, now_ns)},
-           std::move(waiter.done), now_ns);
+    for (JoinWaiter& waiter : std::exchange(task->waiters, {})) {
+      service::JoinRequest request{task->name, task->address,
+                                   RemainingMs(waiter.deadline_ns, now_ns)};
+      forward_.Add({JoinCall{std::move(request), std::move(waiter.done)}, waiter.deadline_ns,
+                    task->proposed},
+                   now_ns);
     }
   }
   for (const RemovePtr& task : std::exchange(removes_, {})) {
-    task->finished = true;
-    Remove({task->name, task->force, RemainingMs(task->deadline_ns, now_ns)}, std::move(task->done),
-           now_ns);
+    if (std::exchange(task->finished, true)) continue;  // answered, not swept away yet
+    service::RemoveRequest request{task->name, task->force, RemainingMs(task->deadline_ns, now_ns)};
+    forward_.Add({RemoveCall{std::move(request), std::move(task->done)}, task->deadline_ns,
+                  task->open_proposals > 0},
+                 now_ns);
   }
 }
 
 void Membership::Poll(uint64_t now_ns) {
   now_ns_ = now_ns;
   raft::CoreStatus status = host_.Status();
-  if (status.soft.role != raft::Role::kLeader) {
-    if (!joins_.empty() || !removes_.empty()) Redirect(now_ns);
-    if (!waiting_.empty()) RetryWaiting(status, now_ns);
-    return;
+  bool leads = status.soft.role == raft::Role::kLeader;
+  if (!leads && !(joins_.empty() && removes_.empty())) Redirect(now_ns);
+  for (MembershipRequest& request : forward_.Poll(status, now_ns)) {
+    Start(std::move(request), status, now_ns);
   }
-  if (!waiting_.empty()) RetryWaiting(status, now_ns);
+  if (!leads) return;
   AdoptLearners(status);
   for (const JoinPtr& task : std::list(joins_)) Advance(task, status, now_ns);
   for (const RemovePtr& task : std::list(removes_)) Advance(task, status, now_ns);
@@ -288,7 +262,8 @@ void Membership::AdoptLearners(const raft::CoreStatus& status) {
 void Membership::Advance(const JoinPtr& task, const raft::CoreStatus& status, uint64_t now_ns) {
   if (task->finished) return;
   ExpireWaiters(*task, now_ns);
-  if (task->finished || task->busy || now_ns < task->not_before_ns) return;
+  if (!task->address_asked && !FollowConf(*task, *status.conf)) return;
+  if (task->busy || now_ns < task->not_before_ns) return;
   if (!task->probe) {
     Probe(task, FindByName(*status.conf, task->name) != nullptr);
     return;
@@ -312,10 +287,13 @@ void Membership::Advance(const JoinPtr& task, const raft::CoreStatus& status, ui
 void Membership::Probe(const JoinPtr& task, bool known_member) {
   task->busy = true;
   host_.Call(task->address, ControlKind::kProbe, {}, kProbeTimeoutMs,
-             [this, known_member, weak = std::weak_ptr(task)](Result<std::string> answer) {
+             [this, known_member, address = task->address,
+              weak = std::weak_ptr(task)](Result<std::string> answer) {
                JoinPtr alive = weak.lock();
                if (!alive || alive->finished) return;
                alive->busy = false;
+               if (alive->address != address)
+                 return;  // says nothing about the address asked for now
                Result<ProbeAnswer> probe =
                    answer ? transport::DecodeProbeAnswer(*answer) : std::unexpected(answer.error());
                if (probe) {
@@ -391,10 +369,13 @@ void Membership::AdvanceForeign(const JoinPtr& task, const raft::CoreStatus& sta
                  probe.state == transport::NodeState::kStandalone;
     if (empty && AwaitSettled(*task)) return;
     Error refusal =
-        Conflict("node " + task->name + " belongs to cluster " + ToHex(probe.cluster_id) +
-                 " and holds data (" + std::to_string(probe.user_operations) + " operations, " +
-                 std::to_string(probe.members) +
-                 " members); start it with an empty volume directory to join");
+        empty ? Conflict("node " + task->name +
+                         " is joining other nodes or being written to right now; repeat the "
+                         "request when that has ended")
+              : Conflict("node " + task->name + " belongs to cluster " + ToHex(probe.cluster_id) +
+                         " and holds data (" + std::to_string(probe.user_operations) +
+                         " operations, " + std::to_string(probe.members) +
+                         " members); start it with an empty volume directory to join");
     if (ours && !task->absorbed && !IsVoter(*status.conf, member->id)) {
       // It stopped being pristine between the probe and the absorb: take the learner out again.
       raft::ConfChange change;
@@ -479,6 +460,7 @@ void Membership::UpdateAddress(const JoinPtr& task, raft::MemberInfo member) {
 // The task looks at the configuration again after a pause: committed or not, that is where it
 // will see what became of the proposal.
 void Membership::Propose(const JoinPtr& task, raft::ConfChange change) {
+  task->proposed = true;
   task->not_before_ns = now_ns_ + kRetryPauseNs;
   host_.ProposeConf(std::move(change), false,
                     [this, weak = std::weak_ptr(task)](const raft::ProposalRejected& rejected) {
@@ -490,6 +472,16 @@ void Membership::Propose(const JoinPtr& task, raft::ConfChange change) {
 }
 
 void Membership::Finish(JoinTask& task, Result<service::JoinResponse> result) {
+  if (!result && task.waiters.empty()) {
+    // Nobody asked, and it stays a learner: look again now and then, and say so once.
+    if (task.last_error != result.error().message) {
+      host_.LogEvent("learner_not_promoted", result.error().message);
+      task.last_error = result.error().message;
+    }
+    task.probe.reset();
+    task.not_before_ns = now_ns_ + kHopelessPauseNs;
+    return;
+  }
   task.finished = true;
   if (result) {
     host_.LogEvent("join_finished", "node " + task.name + " is a voter");
@@ -500,75 +492,108 @@ void Membership::Finish(JoinTask& task, Result<service::JoinResponse> result) {
 }
 
 void Membership::ExpireWaiters(JoinTask& task, uint64_t now_ns) {
-  std::vector<JoinWaiter> kept;
+  if (task.waiters.empty()) return;
   for (JoinWaiter& waiter : std::exchange(task.waiters, {})) {
     if (waiter.deadline_ns > now_ns) {
-      kept.push_back(std::move(waiter));
+      task.waiters.push_back(std::move(waiter));
     } else {
       waiter.done(service::JoinResponse{false, host_.CurrentStats()});
     }
   }
-  task.waiters = std::move(kept);
+  if (task.waiters.empty()) task.address_asked = false;
+}
+
+// A task that nobody waits for lives as long as the learner does, wherever that one is now.
+bool Membership::FollowConf(JoinTask& task, const raft::ConfState& conf) {
+  const raft::MemberInfo* member = FindByName(conf, task.name);
+  if (member == nullptr) {
+    task.finished = true;
+    return false;
+  }
+  task.address = member->raft_address;
+  return true;
+}
+
+void Membership::Finish(RemoveTask& task, Result<service::RemoveResponse> result) {
+  task.finished = true;
+  task.done(std::move(result));
 }
 
 void Membership::Advance(const RemovePtr& task, const raft::CoreStatus& status, uint64_t now_ns) {
   if (task->finished) return;
-  auto finish = [&](Result<service::RemoveResponse> result) {
-    task->finished = true;
-    task->done(std::move(result));
-  };
-  if (!status.conf->members.contains(task->id)) {
+  auto member = status.conf->members.find(task->id);
+  bool own = task->id == status.id;
+  if (member == status.conf->members.end()) {
     host_.LogEvent("member_removed", "node " + task->name + " was removed");
-    finish(service::RemoveResponse{host_.CurrentStats()});
+    Finish(*task, service::RemoveResponse{host_.CurrentStats()});
+  } else if (now_ns >= task->deadline_ns) {
+    Finish(*task, std::unexpected(WhyNotRemoved(*task, own)));
+  } else if (now_ns < task->not_before_ns) {
     return;
-  }
-  if (now_ns >= task->deadline_ns) {
-    finish(Fail(Code::kOutcomeUnknown, "the removal of " + task->name +
-                                           " was not committed in time; GET /raft/stats tells "
-                                           "whether it happened, the request may be repeated"));
-    return;
-  }
-  if (now_ns < task->not_before_ns) return;
-  if (status.conf->voters.size() == 1 && IsVoter(*status.conf, task->id)) {
-    finish(std::unexpected(
-        Conflict("node " + task->name + " is the last voter; a cluster needs at least one")));
-    return;
-  }
-  task->not_before_ns = now_ns + kRetryPauseNs;
-  if (task->id == status.id) {
+  } else if (status.conf->voters.size() == 1 && IsVoter(*status.conf, task->id)) {
+    Finish(*task, std::unexpected(Conflict("node " + task->name +
+                                           " is the last voter; a cluster needs at least one")));
+  } else if (own) {
     // The leader hands over first; Redirect then brings this request to the new leader.
     task->not_before_ns = now_ns + kUnreachablePauseNs;
     host_.TransferLeadership();
-    return;
+  } else {
+    task->not_before_ns = now_ns + kRetryPauseNs;
+    ProposeRemoval(task, member->second);
   }
+}
+
+Error Membership::WhyNotRemoved(const RemoveTask& task, bool own) const {
+  if (task.open_proposals > 0) {
+    return {Code::kOutcomeUnknown, "the removal of " + task.name +
+                                       " was not committed in time; GET /raft/stats tells whether "
+                                       "it happened, the request may be repeated"};
+  }
+  return {Code::kUnavailable,
+          own ? "node " + task.name +
+                    " leads and no other voter could take over in time; nothing was changed"
+              : "the removal of " + task.name +
+                    " could not be started in time, another change is under way; nothing was "
+                    "changed, repeat the request"};
+}
+
+void Membership::ProposeRemoval(const RemovePtr& task, const raft::MemberInfo& member) {
+  ++task->open_proposals;
   raft::ConfChange change;
-  change.changes.push_back({raft::ConfOp::kRemove, status.conf->members.at(task->id)});
+  change.changes.push_back({raft::ConfOp::kRemove, member});
   host_.ProposeConf(std::move(change), task->force,
-                    [weak = std::weak_ptr(task)](const raft::ProposalRejected& rejected) {
+                    [this, weak = std::weak_ptr(task)](const raft::ProposalRejected& rejected) {
                       RemovePtr alive = weak.lock();
                       if (!alive || alive->finished) return;
-                      bool final = rejected.reason == raft::RejectReason::kConfInvalid ||
-                                   rejected.reason == raft::RejectReason::kNotReady;
+                      --alive->open_proposals;
+                      bool final = rejected.reason == raft::RejectReason::kConfInvalid;
+                      if (rejected.reason == raft::RejectReason::kNotReady) {
+                        if (alive->not_ready_since_ns == 0) alive->not_ready_since_ns = now_ns_;
+                        final = now_ns_ - alive->not_ready_since_ns >= kLiveQuorumWaitNs;
+                      }
                       if (!final) return;
-                      alive->finished = true;
-                      alive->done(std::unexpected(Conflict(
-                          "node " + alive->name + " cannot be removed: " + rejected.text)));
+                      Finish(*alive,
+                             std::unexpected(Conflict("node " + alive->name +
+                                                      " cannot be removed: " + rejected.text)));
                     });
 }
 
 void Membership::FailAll(const Error& error) {
+  Error unknown{Code::kOutcomeUnknown,
+                "the change was begun and may still be carried out; GET /raft/stats on another "
+                "node tells, and the request may be repeated: " +
+                    error.message};
   for (const JoinPtr& task : std::exchange(joins_, {})) {
     task->finished = true;
-    for (JoinWaiter& waiter : task->waiters) waiter.done(std::unexpected(error));
+    for (JoinWaiter& waiter : std::exchange(task->waiters, {})) {
+      waiter.done(std::unexpected(task->proposed ? unknown : error));
+    }
   }
   for (const RemovePtr& task : std::exchange(removes_, {})) {
-    task->finished = true;
-    task->done(std::unexpected(error));
+    if (task->finished) continue;
+    Finish(*task, std::unexpected(task->open_proposals > 0 ? unknown : error));
   }
-  for (Waiting& waiting : std::exchange(waiting_, {})) {
-    if (waiting.join) waiting.join_done(std::unexpected(error));
-    if (waiting.remove) waiting.remove_done(std::unexpected(error));
-  }
+  forward_.FailAll(error);
 }
 
 }  // namespace arima::node

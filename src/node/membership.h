@@ -10,7 +10,6 @@
 
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -18,41 +17,25 @@
 #include <string>
 #include <vector>
 
-#include "node/identity.h"
-#include "node/raft_loop.h"
+#include "node/forward_queue.h"
+#include "node/membership_host.h"
 #include "service/cluster_service.h"
 #include "transport/control.h"
 
 namespace arima::node {
-
-// What membership needs of the node around it.
-class MembershipHost {
- public:
-  virtual ~MembershipHost() = default;
-  virtual raft::CoreStatus Status() = 0;
-  virtual const Identity& identity() = 0;
-  virtual service::Stats CurrentStats() = 0;
-  virtual void ProposeConf(raft::ConfChange change, bool force, ConfRejected rejected) = 0;
-  // Hands leadership to the most caught-up voter.
-  virtual void TransferLeadership() = 0;
-  // A control call to the node that listens at `address`; `done` runs on the core thread.
-  using CallDone = std::move_only_function<void(Result<std::string>)>;
-  virtual void Call(const std::string& address, transport::ControlKind kind, std::string body,
-                    uint64_t timeout_ms, CallDone done) = 0;
-  virtual void LogEvent(std::string_view event, std::string_view message) = 0;
-};
 
 class Membership {
  public:
   explicit Membership(MembershipHost* host);
   ~Membership();
 
+  // On any node; `done` is called exactly once, at the latest by FailAll.
   void Join(service::JoinRequest request, service::Done<service::JoinResponse> done,
             uint64_t now_ns);
   void Remove(service::RemoveRequest request, service::Done<service::RemoveResponse> done,
               uint64_t now_ns);
 
-  // Takes every step that the facts allow now; called after each batch of inputs.
+  // Takes every step that the facts allow now; called at each tick.
   void Poll(uint64_t now_ns);
   void OnConfChanged(const raft::ConfState& conf);
   void FailAll(const Error& error);
@@ -70,40 +53,39 @@ class Membership {
   struct JoinTask {
     std::string name;
     std::string address;
+    // A request that waits named the address; else it is the one in the configuration.
+    bool address_asked = false;
     std::optional<transport::ProbeAnswer> probe;
-    bool busy = false;  // a call or proposal is under way
+    bool busy = false;  // a call is under way
     bool absorbed = false;
+    bool proposed = false;            // something may have changed
     uint64_t not_before_ns = 0;       // pause after a failed attempt
     uint64_t unsettled_since_ns = 0;  // the target was about to become joinable since then; 0: no
     std::vector<JoinWaiter> waiters;
+    std::string last_error;  // of a task that nobody waits for, as logged
     bool finished = false;
   };
   struct RemoveTask {
     std::string name;
     raft::MemberId id;
     bool force = false;
-    bool busy = false;
+    uint32_t open_proposals = 0;      // taken, or not answered yet
+    uint64_t not_ready_since_ns = 0;  // 0: not refused for want of a live quorum
     uint64_t not_before_ns = 0;
     uint64_t deadline_ns = 0;
     service::Done<service::RemoveResponse> done;
     bool finished = false;
   };
-  struct Waiting {  // no leader known yet
-    uint64_t give_up_ns = 0;
-    std::optional<service::JoinRequest> join;
-    service::Done<service::JoinResponse> join_done;
-    std::optional<service::RemoveRequest> remove;
-    service::Done<service::RemoveResponse> remove_done;
-  };
   using JoinPtr = std::shared_ptr<JoinTask>;
   using RemovePtr = std::shared_ptr<RemoveTask>;
 
-  // A request on a node that does not lead: to the leader, or wait for one.
-  void Forward(const raft::CoreStatus& status, service::JoinRequest request,
-               service::Done<service::JoinResponse> done, uint64_t now_ns);
-  void Forward(const raft::CoreStatus& status, service::RemoveRequest request,
-               service::Done<service::RemoveResponse> done, uint64_t now_ns);
-  void RetryWaiting(const raft::CoreStatus& status, uint64_t now_ns);
+  // Here if this node leads, else by way of the leader.
+  void Submit(MembershipRequest request, uint64_t now_ns);
+  void Start(MembershipRequest request, const raft::CoreStatus& status, uint64_t now_ns);
+  void StartJoin(JoinCall call, uint64_t deadline_ns, const raft::CoreStatus& status,
+                 uint64_t now_ns);
+  void StartRemove(RemoveCall call, uint64_t deadline_ns, const raft::CoreStatus& status,
+                   uint64_t now_ns);
   void Redirect(uint64_t now_ns);  // leadership is gone: tasks go to the new leader
 
   void AdoptLearners(const raft::CoreStatus& status);
@@ -121,13 +103,18 @@ class Membership {
   void Propose(const JoinPtr& task, raft::ConfChange change);
   void Finish(JoinTask& task, Result<service::JoinResponse> result);
   void ExpireWaiters(JoinTask& task, uint64_t now_ns);
+  // False: there is nothing to do for it any more.
+  bool FollowConf(JoinTask& task, const raft::ConfState& conf);
 
+  void Finish(RemoveTask& task, Result<service::RemoveResponse> result);
+  Error WhyNotRemoved(const RemoveTask& task, bool own) const;
+  void ProposeRemoval(const RemovePtr& task, const raft::MemberInfo& member);
   void Advance(const RemovePtr& task, const raft::CoreStatus& status, uint64_t now_ns);
 
   MembershipHost& host_;
   std::list<JoinPtr> joins_;
   std::list<RemovePtr> removes_;
-  std::list<Waiting> waiting_;
+  ForwardQueue forward_;                         // requests while another node leads, or nobody
   std::map<raft::MemberId, std::string> names_;  // of the last configuration seen
   std::deque<std::string> removed_names_;        // newest last, bounded
   uint64_t now_ns_ = 0;

@@ -195,19 +195,30 @@ transport::ControlAnswer NodeCore::Absorb(std::string_view body) {
   return std::string();
 }
 
+namespace {
+
+// The one who asks waits a little longer than this node may take, so that the answer arrives.
+uint64_t OwnTimeoutMs(const transport::ControlRequest& request) {
+  return request.timeout_ms > kForwardMarginMs ? request.timeout_ms - kForwardMarginMs : 1;
+}
+
+std::unexpected<Error> NotLeading() {
+  return Fail(Code::kUnavailable,
+              "the leader just changed; nothing was changed, repeat the request");
+}
+
+}  // namespace
+
 void NodeCore::ForwardedJoin(const transport::ControlRequest& request,
                              transport::Responder responder) {
   auto forward = transport::DecodeJoinForward(request.body);
   if (!forward) return responder.Answer(std::unexpected(forward.error()));
   if (replica_->loop().soft().role != raft::Role::kLeader) {
-    return responder.Answer(Fail(Code::kUnavailable,
-                                 "the leader just changed; nothing was "
-                                 "changed, repeat the request"));
+    return responder.Answer(EncodeJoinAnswer(NotLeading()));
   }
-  service::JoinRequest join{forward->name, forward->raft_address, request.timeout_ms};
+  service::JoinRequest join{forward->name, forward->raft_address, OwnTimeoutMs(request)};
   auto answer = [responder = std::move(responder)](Result<service::JoinResponse> result) mutable {
-    if (!result) return responder.Answer(std::unexpected(std::move(result.error())));
-    responder.Answer(EncodeJoinAnswer(*result));
+    responder.Answer(EncodeJoinAnswer(result));
   };
   membership_.Join(std::move(join), std::move(answer), clock_.NowNs());
 }
@@ -217,14 +228,11 @@ void NodeCore::ForwardedRemove(const transport::ControlRequest& request,
   auto forward = transport::DecodeRemoveForward(request.body);
   if (!forward) return responder.Answer(std::unexpected(forward.error()));
   if (replica_->loop().soft().role != raft::Role::kLeader) {
-    return responder.Answer(Fail(Code::kUnavailable,
-                                 "the leader just changed; nothing was "
-                                 "changed, repeat the request"));
+    return responder.Answer(EncodeRemoveAnswer(NotLeading()));
   }
-  service::RemoveRequest remove{forward->name, forward->force, request.timeout_ms};
+  service::RemoveRequest remove{forward->name, forward->force, OwnTimeoutMs(request)};
   auto answer = [responder = std::move(responder)](Result<service::RemoveResponse> result) mutable {
-    if (!result) return responder.Answer(std::unexpected(std::move(result.error())));
-    responder.Answer(EncodeRemoveAnswer(*result));
+    responder.Answer(EncodeRemoveAnswer(result));
   };
   membership_.Remove(std::move(remove), std::move(answer), clock_.NowNs());
 }
