@@ -292,7 +292,7 @@ TYPED_TEST(StateMachineTest, BatchSplitsDoNotShowInTheState) {
   }
   this->ApplyBatch(commands);
   const uint64_t whole = Must(ContentDigest(this->machine_->engine()));
-  for (size_t split : {1, 3, 64}) {
+  for (size_t split : {1u, 3u, 64u}) {
     auto other = Must(StateMachine::Open(std::make_unique<MemEngine>(), Initial(), {}));
     std::vector<ApplyResult> results;
     for (size_t at = 0; at < commands.size();) {

@@ -157,7 +157,7 @@ TEST(Record, UnknownKindsAreRefusedNotSkipped) {
   std::string bytes;
   AppendRecord({.type = RecordType::kEntry, .body = "hello"}, &bytes);
   size_t size = 0;
-  for (size_t byte : {0, 2, 3, 28}) {  // type, codec, flags, group
+  for (size_t byte : {0u, 2u, 3u, 28u}) {  // type, codec, flags, group
     std::string other = bytes;
     other[byte] = 9;
     EXPECT_EQ(DecodeRecord(other, &size).error().code, Code::kNotSupported) << byte;

@@ -129,7 +129,7 @@ TEST_F(SegmentPreparerTest, RecycledFileCannotComeBackUnderItsOldName) {
 }
 
 TEST_F(SegmentPreparerTest, FreeFilesOfAnotherSizeAreDeleted) {
-  for (uint64_t number : {3, 4}) {
+  for (uint64_t number : {3u, 4u}) {
     auto file = std::move(*mem_.Open("/wal/" + FreeName(number), env::OpenMode::kCreate));
     ASSERT_TRUE(file->WriteAt(0, std::string(number == 3 ? 1000 : kBytes, 'x')).has_value());
   }

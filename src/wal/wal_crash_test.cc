@@ -487,7 +487,7 @@ TEST_F(Rot, SectorsThatReadAsZerosAreFoundOrHarmless) {
 }
 
 TEST_F(Rot, CutAndMissingAndSwappedFilesAreFoundOrHarmless) {
-  for (uint64_t seed : {5, 8, 9, 10}) {
+  for (uint64_t seed : {5u, 8u, 9u, 10u}) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Build(seed);
     const auto paths = Segments();
