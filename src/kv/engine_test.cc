@@ -139,7 +139,7 @@ TYPED_TEST(EngineTest, AnIteratorShowsTheStateItWasMadeAt) {
 TYPED_TEST(EngineTest, OneUserKeyShowsThatKeysVersionsOnly) {
   Batch batch;
   for (std::string_view key : {"a", "ab", "b"}) {
-    for (uint64_t revision : {3, 5, 9}) batch.Put(VersionKey(key, revision), "");
+    for (uint64_t revision : {3u, 5u, 9u}) batch.Put(VersionKey(key, revision), "");
   }
   this->Write(batch, 1);
   std::unique_ptr<Iterator> it = this->engine_->NewIterator({.one_user_key = true});
