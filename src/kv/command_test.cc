@@ -4,6 +4,7 @@
 
 #include "base/random.h"
 #include "kv/key_schema.h"
+#include "kv/test_seed.h"
 
 namespace arima::kv {
 namespace {
@@ -70,8 +71,8 @@ TEST(Command, EveryCutOfAPutIsRefusedOrShortensItsValueOnly) {
 }
 
 TEST(Command, RandomBytesAreEitherRefusedOrEncodeToThemselves) {
-  const uint64_t seed = SystemRandom64();
-  SCOPED_TRACE("seed " + std::to_string(seed));
+  const uint64_t seed = TestSeed();
+  SCOPED_TRACE(SeedTrace(seed));
   SeededRandom random(seed);
   int accepted = 0;
   for (int i = 0; i < 50000; ++i) {

@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "kv/key_schema.h"
+#include "kv/test_seed.h"
 #include "kv/test_stores.h"
 
 namespace arima::kv {
@@ -183,8 +184,8 @@ TYPED_TEST(EngineTest, OneUserKeyEndsWhereTheNextTableBegins) {
 
 // With filters (one user key) and without (total order), in memory and in many tables.
 TYPED_TEST(EngineTest, FiltersHideNothing) {
-  const uint64_t seed = SystemRandom64();
-  SCOPED_TRACE("seed " + std::to_string(seed));
+  const uint64_t seed = TestSeed();
+  SCOPED_TRACE(SeedTrace(seed));
   SeededRandom random(seed);
   auto random_key = [&random] {
     std::string key = "key" + std::to_string(random.Below(3000));
@@ -294,8 +295,8 @@ TYPED_TEST(EngineTest, DigestsTellWhereAKeyEnds) {
 }
 
 TYPED_TEST(EngineTest, AgreesWithAMapUnderRandomBatchesAndCrashes) {
-  const uint64_t seed = SystemRandom64();
-  SCOPED_TRACE("seed " + std::to_string(seed));
+  const uint64_t seed = TestSeed();
+  SCOPED_TRACE(SeedTrace(seed));
   SeededRandom random(seed);
   std::map<std::string, std::string> model;
   std::map<std::string, std::string> durable;

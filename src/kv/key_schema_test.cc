@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "kv/test_seed.h"
 
 namespace arima::kv {
 namespace {
@@ -48,8 +49,8 @@ TEST(KeySchema, EscapingKeepsOrderForAllShortKeys) {
 }
 
 TEST(KeySchema, OrderRoundTripAndPrefixFreedomOnRandomKeys) {
-  const uint64_t seed = SystemRandom64();
-  SCOPED_TRACE("seed " + std::to_string(seed));
+  const uint64_t seed = TestSeed();
+  SCOPED_TRACE(SeedTrace(seed));
   SeededRandom random(seed);
   for (int i = 0; i < 20000; ++i) {
     std::string x = RandomKey(&random);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/random.h"
+#include "kv/test_seed.h"
 
 namespace arima::kv {
 namespace {
@@ -65,8 +66,8 @@ TEST(RecentKeys, KeysInUseSurviveKeysSeenOnce) {
 // Everything the table says must be what was put in last; what it forgets may only go in
 // EvictOverflow or Erase.
 TEST(RecentKeys, AgreesWithAModelUnderRandomUse) {
-  const uint64_t seed = SystemRandom64();
-  SCOPED_TRACE("seed " + std::to_string(seed));
+  const uint64_t seed = TestSeed();
+  SCOPED_TRACE(SeedTrace(seed));
   SeededRandom random(seed);
   RecentKeys keys(16 << 10, random.Next());
   std::map<std::string, uint64_t> model;

@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "kv/key_schema.h"
 #include "kv/state_machine.h"
+#include "kv/test_seed.h"
 #include "kv/test_stores.h"
 #include "kv/test_workload.h"
 
@@ -234,8 +235,8 @@ TEST(RocksEngine, AHealthyDatabaseLogsNothing) {
 // The position said to be durable is compared with what is found in copies of the files, made at
 // any moment while buffers fill up and are flushed and compacted in the background.
 TEST(RocksDurability, WhatIsSaidToBeDurableIsInTheFiles) {
-  const uint64_t seed = SystemRandom64();
-  SCOPED_TRACE("seed " + std::to_string(seed));
+  const uint64_t seed = TestSeed();
+  SCOPED_TRACE(SeedTrace(seed));
   SeededRandom random(seed);
   Workload workload(random.Next(), 3000, 2000);
   RocksStore store;
@@ -269,8 +270,10 @@ struct Report {
 // The victim: applies until it is killed and reports after each batch. Not a test of its own; the
 // next one runs it in another process.
 TEST(RocksDurability, DISABLED_Victim) {
+  // NOLINTBEGIN(concurrency-mt-unsafe): nobody sets them
   const char* directory = std::getenv("ARIMA_KV_VICTIM_DIRECTORY");
   const char* pipe_number = std::getenv("ARIMA_KV_VICTIM_PIPE");
+  // NOLINTEND(concurrency-mt-unsafe)
   ASSERT_TRUE(directory != nullptr && pipe_number != nullptr);
   const int pipe = std::stoi(pipe_number);
   Workload workload(kChildSeed, kChildRecords, 2000);
@@ -324,8 +327,8 @@ Report KillAfter(const fs::path& directory, uint64_t report_count) {
 }
 
 TEST(RocksDurability, KilledAtAnyMomentLeavesAPrefixThatHoldsAllThatWasDurable) {
-  const uint64_t seed = SystemRandom64();
-  SCOPED_TRACE("seed " + std::to_string(seed));
+  const uint64_t seed = TestSeed();
+  SCOPED_TRACE(SeedTrace(seed));
   SeededRandom random(seed);
   Workload workload(kChildSeed, kChildRecords, 2000);
   TempDirectory directory;

@@ -3,6 +3,7 @@
 
 #include "base/random.h"
 #include "kv/state_machine.h"
+#include "kv/test_seed.h"
 #include "kv/test_stores.h"
 #include "kv/test_workload.h"
 
@@ -14,8 +15,8 @@ class StateMachineRandom : public testing::Test {};
 TYPED_TEST_SUITE(StateMachineRandom, AllStores, StoreName);
 
 TYPED_TEST(StateMachineRandom, AgreesWithTheModelThroughCrashes) {
-  const uint64_t seed = SystemRandom64();
-  SCOPED_TRACE("seed " + std::to_string(seed));
+  const uint64_t seed = TestSeed();
+  SCOPED_TRACE(SeedTrace(seed));
   SeededRandom random(seed);
   Workload workload(random.Next(), 4000, 1000);
   TypeParam store;
