@@ -110,6 +110,11 @@ void FaultEnv::SetDiskFull(bool full) {
   disk_full_ = full;
 }
 
+void FaultEnv::SetCachedReadsOnly(bool on) {
+  MutexLock lock(&mutex_);
+  cached_reads_only_ = on;
+}
+
 void FaultEnv::SetObserver(std::function<void(Op op, const std::string& path)> observer) {
   MutexLock lock(&mutex_);
   observer_ = std::move(observer);
@@ -159,6 +164,10 @@ Status FaultEnv::Run(Op op, const std::string& path, const std::function<Status(
 Result<std::unique_ptr<File>> FaultEnv::Open(const std::string& path, OpenMode mode) {
   const bool makes = mode == OpenMode::kCreate || mode == OpenMode::kCreateNew ||
                      mode == OpenMode::kCreateTruncate;
+  if (mode == OpenMode::kReadUncached) {
+    MutexLock lock(&mutex_);
+    if (cached_reads_only_) mode = OpenMode::kRead;
+  }
   std::unique_ptr<File> file;
   auto status = Run(makes ? Op::kCreate : Op::kOpen, path, [&]() -> Status {
     if (makes && disk_full()) {

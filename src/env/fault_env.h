@@ -59,6 +59,8 @@ class FaultEnv final : public Env {
   void ClearFaults();
   // While on, everything that would use new space answers kDiskFull.
   void SetDiskFull(bool full);
+  // While on, kReadUncached is served from the cache, as by file systems without direct reads.
+  void SetCachedReadsOnly(bool on);
   // Called before each operation that changes something (all but kOpen and kRead).
   void SetObserver(std::function<void(Op op, const std::string& path)> observer);
   // Calls so far.
@@ -94,6 +96,7 @@ class FaultEnv final : public Env {
   std::vector<Fault> faults_ GUARDED_BY(mutex_);
   std::array<uint64_t, kOpCount> counts_ GUARDED_BY(mutex_){};
   bool disk_full_ GUARDED_BY(mutex_) = false;
+  bool cached_reads_only_ GUARDED_BY(mutex_) = false;
   std::function<void(Op, const std::string&)> observer_ GUARDED_BY(mutex_);
 };
 

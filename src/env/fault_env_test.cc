@@ -117,6 +117,14 @@ TEST_F(FaultEnvTest, DirectoryOperationsFailToo) {
   EXPECT_TRUE(Exists(mem, "f").value());
 }
 
+TEST_F(FaultEnvTest, UncachedReadsCanBeTakenAway) {
+  ASSERT_TRUE(file->WriteAt(0, "lost").has_value());
+  mem.LoseUnsynced("f");
+  EXPECT_EQ((*env.Open("f", OpenMode::kReadUncached))->Read(0, 4)->at(0), '\0');
+  env.SetCachedReadsOnly(true);
+  EXPECT_EQ(*(*env.Open("f", OpenMode::kReadUncached))->Read(0, 4), "lost");
+}
+
 TEST_F(FaultEnvTest, ObserverSeesEachChangeBeforeItIsDone) {
   std::vector<std::pair<Op, uint64_t>> seen;
   env.SetObserver(

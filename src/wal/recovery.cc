@@ -330,12 +330,17 @@ Status Recovery::ReplayNewest() {
 
 Status Recovery::CheckComplete() {
   const auto missing = replay_.missing();
-  if (!missing) return {};
+  const Index snapshot = replay_.checkpoint().snapshot.index;
+  if (!missing) {
+    ARIMA_ASSERT(replay_.state().snapshot().index == snapshot, snapshot);
+    return {};
+  }
   if (!damage_) {
     const uint64_t previous = chain_.front()->header.previous_seq;
     NoteDamage(env::JoinPath(options_.dir, SegmentName(previous)), 0, "the segment is missing");
+    damage_->first_index = snapshot + 1;
   }
-  damage_->first_index = std::max(damage_->first_index, replay_.checkpoint().snapshot.index + 1);
+  damage_->first_index = std::min(std::max(damage_->first_index, snapshot + 1), *missing);
   damage_->last_index = *missing;
   damage_->newest_hard_state = replay_.state().hard_state();
   out_.damage = damage_;

@@ -58,7 +58,8 @@ struct WalOptions {
 };
 
 // What one raft::Write asks for, in this order: reset, then entries; the hard state holds with
-// them.
+// them. After the batches of one Append: commit <= last and term >= term of the last entry
+// (asserted).
 struct Batch {
   std::optional<raft::HardState> hard_state = {};
   std::optional<raft::EntryId> reset = {};    // the log is replaced by this snapshot point

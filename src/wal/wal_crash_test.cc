@@ -365,8 +365,9 @@ TEST(WalCrash, FailedSyncThatLosesPagesNeverLosesAnAcknowledgedEntry) {
     for (const std::string& name : *names) {
       if (name.ends_with(".seg")) work.mem().LoseUnsynced("/wal/" + name);
     }
+    work.fault().SetCachedReadsOnly(random.Percent(50));
     RecoveredLog found;
-    auto wal = MustOpen(work.mem(), TestOptions(seed), &found);
+    auto wal = MustOpen(work.fault(), TestOptions(seed), &found);
     if (wal == nullptr) return;
     auto model = Match(*wal, found, work.allowed());
     ASSERT_TRUE(model.has_value());
