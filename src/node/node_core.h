@@ -90,6 +90,11 @@ class NodeCore final : public RaftLoopHost,
   void ReplaceData(const transport::AbsorbRequest& request);
   void RestartReplica(const Error& why);
 
+  struct MetricList;
+  void AddRaftMetrics(MetricList* out);
+  void AddStorageMetrics(MetricList* out);
+  void AddPeerMetrics(MetricList* out);
+
   void OnTick(uint64_t now_ns);
   void Publish();
   void AnnounceOwnAddress(const raft::CoreStatus& status);

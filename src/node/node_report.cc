@@ -95,7 +95,20 @@ Staleness ProveStaleness(const raft::CoreStatus& status, uint64_t now_ns) {
   return staleness;
 }
 
+double Number(uint64_t n) { return static_cast<double>(n); }
+
 }  // namespace
+
+// Collects figures under their names.
+struct NodeCore::MetricList {
+  void Gauge(std::string name, std::string help, double value) {
+    metrics.push_back({std::move(name), std::move(help), false, value, {}});
+  }
+  void Counter(std::string name, std::string help, double value) {
+    metrics.push_back({std::move(name), std::move(help), true, value, {}});
+  }
+  std::vector<service::ClusterService::Metric> metrics;
+};
 
 void NodeCore::LogEvent(std::string_view event, std::string_view message) {
   logger_.Info(event, message);
@@ -170,76 +183,81 @@ std::vector<service::Check> NodeCore::Readiness() {
 }
 
 std::vector<service::ClusterService::Metric> NodeCore::Metrics() {
-  using Metric = service::ClusterService::Metric;
-  raft::CoreStatus status = replica_->loop().Status();
-  std::vector<Metric> metrics;
-  auto gauge = [&](std::string name, std::string help, double value) {
-    metrics.push_back({std::move(name), std::move(help), false, value, {}});
-  };
-  auto counter = [&](std::string name, std::string help, double value) {
-    metrics.push_back({std::move(name), std::move(help), true, value, {}});
-  };
-  auto number = [](uint64_t n) { return static_cast<double>(n); };
-  gauge("arima_server_has_leader", "1 if a leader is known", status.soft.leader ? 1 : 0);
-  gauge("arima_server_is_leader", "1 if this node leads",
-        status.soft.role == raft::Role::kLeader ? 1 : 0);
-  counter("arima_server_leader_changes_total", "leaders seen by this process",
-          number(leader_changes_));
-  gauge("arima_raft_term", "current term", number(status.hard_state.term.value));
-  gauge("arima_raft_last_log_index", "last entry in the log", number(status.last.value));
-  gauge("arima_raft_commit_index", "last committed entry", number(status.hard_state.commit.value));
-  gauge("arima_raft_applied_index", "last applied entry",
-        number(replica_->machine().applied_index()));
-  gauge("arima_raft_durable_applied_index", "last entry whose effect the database has on disk",
-        number(replica_->machine().durable_applied_index()));
-  gauge("arima_raft_uncommitted_bytes", "payload bytes not yet committed",
-        number(status.uncommitted_bytes));
-  gauge("arima_raft_proposals_pending", "client writes waiting for an outcome",
-        number(replica_->loop().pending_writes()));
-  counter("arima_admission_rejected_total", "requests refused because the inbox was full",
-          number(replica_->loop().inbox().refused()));
+  MetricList list;
+  AddRaftMetrics(&list);
+  AddStorageMetrics(&list);
+  AddPeerMetrics(&list);
+  return std::move(list.metrics);
+}
 
+void NodeCore::AddRaftMetrics(MetricList* out) {
+  raft::CoreStatus status = replica_->loop().Status();
+  out->Gauge("arima_server_has_leader", "1 if a leader is known", status.soft.leader ? 1 : 0);
+  out->Gauge("arima_server_is_leader", "1 if this node leads",
+             status.soft.role == raft::Role::kLeader ? 1 : 0);
+  out->Counter("arima_server_leader_changes_total", "leaders seen by this process",
+               Number(leader_changes_));
+  out->Gauge("arima_raft_term", "current term", Number(status.hard_state.term.value));
+  out->Gauge("arima_raft_last_log_index", "last entry in the log", Number(status.last.value));
+  out->Gauge("arima_raft_commit_index", "last committed entry",
+             Number(status.hard_state.commit.value));
+  out->Gauge("arima_raft_applied_index", "last applied entry",
+             Number(replica_->machine().applied_index()));
+  out->Gauge("arima_raft_durable_applied_index", "last entry whose effect the database has on disk",
+             Number(replica_->machine().durable_applied_index()));
+  out->Gauge("arima_raft_uncommitted_bytes", "payload bytes not yet committed",
+             Number(status.uncommitted_bytes));
+  out->Gauge("arima_raft_proposals_pending", "client writes waiting for an outcome",
+             Number(replica_->loop().pending_writes()));
+  out->Counter("arima_admission_rejected_total", "requests refused because the inbox was full",
+               Number(replica_->loop().inbox().refused()));
+}
+
+void NodeCore::AddStorageMetrics(MetricList* out) {
   LogWriterStats log = replica_->log_writer().Stats();
-  counter("arima_disk_wal_syncs_total", "appends of the raft log that were synced",
-          number(log.syncs));
-  counter("arima_disk_wal_sync_seconds_total", "time spent in synced appends",
-          number(log.sync_ns_total) / 1e9);
-  gauge("arima_disk_wal_sync_seconds_max", "longest synced append", number(log.sync_ns_max) / 1e9);
+  out->Counter("arima_disk_wal_syncs_total", "appends of the raft log that were synced",
+               Number(log.syncs));
+  out->Counter("arima_disk_wal_sync_seconds_total", "time spent in synced appends",
+               Number(log.sync_ns_total) / 1e9);
+  out->Gauge("arima_disk_wal_sync_seconds_max", "longest synced append",
+             Number(log.sync_ns_max) / 1e9);
   wal::WalStats wal = replica_->wal().Stats();
-  counter("arima_disk_wal_written_bytes_total", "bytes written to the raft log",
-          number(wal.written_bytes));
-  gauge("arima_disk_wal_segments", "live log segments", number(wal.segments));
-  counter("arima_disk_wal_inline_segments_total",
-          "segments the writer had to make itself because none was ready",
-          number(wal.inline_segments));
+  out->Counter("arima_disk_wal_written_bytes_total", "bytes written to the raft log",
+               Number(wal.written_bytes));
+  out->Gauge("arima_disk_wal_segments", "live log segments", Number(wal.segments));
+  out->Counter("arima_disk_wal_inline_segments_total",
+               "segments the writer had to make itself because none was ready",
+               Number(wal.inline_segments));
 
   kv::EngineStats engine = replica_->machine().engine().stats();
-  gauge("arima_storage_table_bytes", "bytes in table files", number(engine.table_bytes));
-  gauge("arima_storage_unflushed_bytes", "bytes in memory only", number(engine.unflushed_bytes));
-  gauge("arima_mvcc_current_revision", "store revision",
-        number(replica_->machine().store_revision()));
+  out->Gauge("arima_storage_table_bytes", "bytes in table files", Number(engine.table_bytes));
+  out->Gauge("arima_storage_unflushed_bytes", "bytes in memory only",
+             Number(engine.unflushed_bytes));
+  out->Gauge("arima_mvcc_current_revision", "store revision",
+             Number(replica_->machine().store_revision()));
+}
 
+void NodeCore::AddPeerMetrics(MetricList* out) {
   transport::TransportStats net = transport_->Stats();
-  counter("arima_peer_bad_inputs_total", "connections closed for what they sent",
-          number(net.bad_inputs));
-  counter("arima_peer_refused_hellos_total", "greetings this node refused",
-          number(net.refused_hellos));
+  out->Counter("arima_peer_bad_inputs_total", "connections closed for what they sent",
+               Number(net.bad_inputs));
+  out->Counter("arima_peer_refused_hellos_total", "greetings this node refused",
+               Number(net.refused_hellos));
   for (const auto& [id, peer] : net.peers) {
     const raft::MemberInfo* info = Find(*conf_, id);
     std::vector<std::pair<std::string, std::string>> labels = {
         {"peer", info != nullptr ? info->name : std::to_string(id.value)}};
-    metrics.push_back(
-        {"arima_peer_sent_bytes_total", "raft bytes sent", true, number(peer.sent_bytes), labels});
-    metrics.push_back({"arima_peer_received_bytes_total", "raft bytes received", true,
-                       number(peer.received_bytes), labels});
-    metrics.push_back({"arima_peer_dropped_messages_total",
-                       "messages not sent: queue full or no "
-                       "connection",
-                       true, number(peer.dropped_messages), labels});
-    metrics.push_back({"arima_peer_connected", "1 if the connection to the peer is up", false,
-                       peer.connected ? 1.0 : 0.0, labels});
+    out->metrics.push_back(
+        {"arima_peer_sent_bytes_total", "raft bytes sent", true, Number(peer.sent_bytes), labels});
+    out->metrics.push_back({"arima_peer_received_bytes_total", "raft bytes received", true,
+                            Number(peer.received_bytes), labels});
+    out->metrics.push_back({"arima_peer_dropped_messages_total",
+                            "messages not sent: queue full or no "
+                            "connection",
+                            true, Number(peer.dropped_messages), labels});
+    out->metrics.push_back({"arima_peer_connected", "1 if the connection to the peer is up", false,
+                            peer.connected ? 1.0 : 0.0, labels});
   }
-  return metrics;
 }
 
 }  // namespace arima::node

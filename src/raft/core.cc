@@ -61,7 +61,7 @@ void CoreImpl::Step(Input&& input, uint64_t now_ns) {
     RefuseWhenDead(input);
     return;
   }
-  std::visit([this](auto&& in) { On(std::move(in)); }, std::move(input));
+  std::visit([this](auto&& in) { On(std::forward<decltype(in)>(in)); }, std::move(input));
   if (role_ == Role::kLeader) LeaderUpkeep();
 #ifdef ARIMA_CHECK_INVARIANTS
   if (auto ok = CheckInvariants(); !ok) ARIMA_ASSERT(ok.has_value(), ok.error().message);

@@ -148,6 +148,7 @@ void Simulation::Send(SimNode& node, Message&& message) {
   }
   for (uint32_t i = 0; i < arrivals.count; ++i) {
     const bool last = i + 1 == arrivals.count;
+    // Moved in the last round only. NOLINTNEXTLINE(bugprone-use-after-move)
     const uint32_t slot = messages_.Put(last ? std::move(message) : message);
     events_.Push(arrivals.at_ns[i],
                  {EventType::kMessage, static_cast<uint32_t>(IndexOf(*to)), 0, slot});

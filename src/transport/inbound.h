@@ -31,7 +31,7 @@ class Inbound {
   size_t size() const { return sessions_.size(); }
 
  private:
-  class Session;
+  class Session;  // final. NOLINT(cppcoreguidelines-virtual-class-destructor)
 
   void OnAccepted(std::unique_ptr<Stream> stream);
   void CloseOlder(raft::MemberId member, const Session* but);

@@ -347,7 +347,7 @@ Status Recovery::CheckComplete() {
   return Corrupt(damage_->file, damage_->offset, damage_->what);
 }
 
-// R5.
+// R5. One step that reads best from top to bottom. NOLINTNEXTLINE(readability-function-size)
 Result<OpenLog> Recovery::BuildNext() {
   const FoundSegment& newest = *chain_.back();
   const uint64_t seq = files_.segments.back().seq + 1;
