@@ -27,6 +27,10 @@ struct Config {
   bool require_caught_up_learner = true;
   bool forward_proposals = true;  // followers send proposals to the leader
   bool step_down_on_removal = true;
+  // After a change that takes a vote away the leader appends a Noop. Once that is committed, a
+  // quorum of the new configuration knows on disk that the change is, and the nodes it took out may
+  // be switched off: whoever answers an operator waits for it.
+  bool confirm_removals = false;
 
   uint32_t max_inflight_msgs = 256;
   uint64_t max_inflight_bytes = 8 << 20;

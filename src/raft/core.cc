@@ -85,6 +85,7 @@ void CoreImpl::On(Tick) {
       election_elapsed_ = 0;
       CheckQuorumOrStepDown();
       if (role_ != Role::kLeader) return;
+      confirm_index_ = Index(0);  // a leader that was removed does not wait longer
       if (transferee_) AbortTransfer("no new leader within one election timeout");
     }
     if (++heartbeat_elapsed_ >= config_.heartbeat_ticks) {
@@ -251,6 +252,7 @@ CoreStatus CoreImpl::GetStatus() const {
   s.last_leader_contact_ns = leader_contacted_ ? leader_contact_ns_ : 0;
   bool leader = role_ == Role::kLeader;
   s.confirmed_ns = leader ? rounds_.confirmed_ns() : confirmed_ns_;
+  s.removals_confirmed = leader && OwnTermCommitted() && log_.commit() >= confirm_index_;
   s.confirmed_commit = leader ? rounds_.confirmed_commit() : confirmed_commit_;
   s.echo_peer_ns = leader ? 0 : echo_peer_ns_;
   s.echo_received_ns = leader ? 0 : echo_received_ns_;

@@ -284,6 +284,9 @@ struct CoreStatus {
   Index confirmed_commit;
   uint64_t echo_peer_ns = 0;
   uint64_t echo_received_ns = 0;
+  // Leader: a quorum of the configuration in force knows on disk that it is; whom it left out may
+  // be switched off (Config::confirm_removals).
+  bool removals_confirmed = false;
   std::shared_ptr<const ConfState> conf;
   std::vector<PeerStatus> peers;  // leader only; without this node
 };

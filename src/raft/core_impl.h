@@ -185,6 +185,8 @@ class CoreImpl {
   void UpdateLeavingPeers();
   bool HasLeft(const Progress& p) const;
   void MaybeAutoLeave();
+  void ConfirmRemoval(const ConfState& before);
+  bool CanStepDown() const { return step_down_due_ && log_.commit() >= confirm_index_; }
   void StepDownRemoved();
   std::optional<ProposalRejected> CheckConfProposal(const ProposeConf& in) const;
   std::optional<std::string> WhyNotPromotable(const ConfState& next) const;
@@ -251,6 +253,7 @@ class CoreImpl {
   std::map<Index, std::shared_ptr<const ConfState>> unapplied_confs_;
   Index pending_conf_index_;    // leader: no further change until this is committed
   bool removed_ = false;        // a committed configuration took this node out
+  Index confirm_index_;         // leader: Noop that confirms a removal; 0 = none is due
   bool step_down_due_ = false;  // leader without a vote: steps down once its peers are told
 
   // Timers.

@@ -53,6 +53,7 @@ class World {
     conf_changes_ = random_.Percent(50);
     pre_vote_ = random_.Percent(80);
     check_quorum_ = random_.Percent(80);
+    confirm_removals_ = random_.Percent(50);
     inflight_msgs_ = static_cast<uint32_t>(random_.Between(1, 8));
     msg_bytes_ = random_.Percent(50) ? 1 : 1000;
     cache_bytes_ = random_.Percent(50) ? 200 : 1 << 20;
@@ -142,6 +143,7 @@ class World {
     node.config.tick_ns = kTickNs;
     node.config.pre_vote = pre_vote_;
     node.config.check_quorum = check_quorum_;
+    node.config.confirm_removals = confirm_removals_;
     node.config.max_inflight_msgs = inflight_msgs_;
     node.config.max_msg_bytes = msg_bytes_;
     node.config.max_inflight_bytes = 4 * msg_bytes_;
@@ -552,7 +554,7 @@ class World {
   bool healed_ = false;
   uint64_t loss_, doubled_, msg_bytes_, cache_bytes_, apply_bytes_;
   uint32_t inflight_msgs_;
-  bool conf_changes_, pre_vote_, check_quorum_;
+  bool conf_changes_, pre_vote_, check_quorum_, confirm_removals_;
   uint64_t tag_ = 0;
   uint64_t snapshot_id_ = 0;
   std::map<Term, MemberId> leaders_;

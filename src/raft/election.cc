@@ -165,6 +165,7 @@ void CoreImpl::LeaveLeader(std::string_view why) {
   transferee_ = MemberId(0);
   timeout_now_sent_ = false;
   pending_conf_index_ = Index(0);
+  confirm_index_ = Index(0);
   step_down_due_ = false;
   heartbeat_due_ = false;
   if (removed_ && disabled_ == Disabled::kNone) disabled_ = Disabled::kRemoved;

@@ -92,8 +92,23 @@ void CoreImpl::OnConfActive(const ConfState& before) {
   }
   if (role_ != Role::kLeader) return;
   SyncPeers(before);
+  ConfirmRemoval(before);
   if (transferee_ && !IsVoter(transferee_)) AbortTransfer("the target is no longer a voter");
   if (!IsVoter(config_.id) && config_.step_down_on_removal) step_down_due_ = true;
+}
+
+// That an entry is committed is news that spreads lazily. Voters that have not heard it count with
+// the old configuration, and if those it took out are switched off they may wait for them for ever.
+// The Noop is committed by the new configuration, and a log that holds it holds the news before it.
+void CoreImpl::ConfirmRemoval(const ConfState& before) {
+  if (!config_.confirm_removals) return;
+  auto stays = [this](MemberId id) { return IsVoter(id); };
+  if (std::all_of(before.voters.begin(), before.voters.end(), stays) &&
+      std::all_of(before.voters_outgoing.begin(), before.voters_outgoing.end(), stays)) {
+    return;
+  }
+  AppendOwn(EntryKind::kNoop, SharedBytes());
+  confirm_index_ = log_.last();
 }
 
 void CoreImpl::AddPeer(MemberId id) {

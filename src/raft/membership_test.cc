@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "raft/test_cluster.h"
 
 namespace arima::raft {
@@ -422,6 +424,88 @@ TEST(LeaderRemoval, AProposalBetweenTheCommitAndTheStepDownIsRefused) {
   c[1].core->Step(std::move(propose), c.now_ns());
   c.Process(1);
   EXPECT_EQ(LastReason(c, 1), RejectReason::kNotMember);
+}
+
+// ---------------------------------------------------------------- confirmed removal
+
+const TestCluster::Tweak kConfirm = [](Config& config) { config.confirm_removals = true; };
+
+// {1,2,3,4} minus 4, committed by 1, 2 and 4. The operator hears that it is done and switches 4
+// off; then 1 dies. 2 and 3 are a majority of {1,2,3} and must be able to go on.
+TEST(ConfirmedRemoval, TheRestCanLoseTheLeaderAsSoonAsItIsConfirmed) {
+  TestCluster c = Led({1, 2, 3, 4}, {}, kConfirm);
+  // 3 hears nothing meanwhile, and nobody is sent the bare commit.
+  c.SetFilter([](const Message& m) {
+    bool bare = m.type == MessageType::kApp && m.entries.empty();
+    return m.to != MemberId(3) && !bare && m.type != MessageType::kHeartbeat;
+  });
+  c.ProposeConf(1, Change({Item(ConfOp::kRemove, 4)}));
+  uint64_t removal = c[1].status().conf->index.value;
+  ASSERT_EQ(c[1].commit(), removal + 1) << "the entry that confirms it is committed";
+  c.SetFilter([](const Message& m) {
+    auto alive = [](MemberId id) { return id == MemberId(2) || id == MemberId(3); };
+    return alive(m.from) && alive(m.to);
+  });
+  for (uint64_t id : {2u, 3u}) c.Start(id);
+  c.TickAll(100);
+  EXPECT_TRUE(c[2].leads() || c[3].leads());
+}
+
+TEST(ConfirmedRemoval, TheLastOfTwoLeadsAgainAfterACrash) {
+  TestCluster c = Led({1, 2}, {}, kConfirm);
+  c.ProposeConf(1, Change({Item(ConfOp::kRemove, 2)}));
+  uint64_t removal = c[1].status().conf->index.value;
+  ASSERT_GT(c[1].commit(), removal);
+  // The lazily written commit of the confirmation is lost; that of the removal cannot be.
+  EXPECT_GE(c[1].hard_state.commit.value, removal);
+  c[1].hard_state.commit = Index(removal);
+  c.Isolate(2);
+  c.Start(1);
+  c.Tick(1);
+  EXPECT_TRUE(c[1].leads());
+}
+
+// Only entries up to `last` get through, and nothing reaches 3.
+std::function<bool(const Message&)> UpTo(uint64_t last) {
+  return [last](const Message& m) {
+    bool entries = !m.entries.empty() && m.entries.back().index <= Index(last);
+    return m.to != MemberId(3) && (m.type == MessageType::kAppResp || entries);
+  };
+}
+
+TEST(ConfirmedRemoval, ARemovedLeaderGoesWhenTheOthersKnow) {
+  TestCluster c = Led({1, 2, 3}, {}, kConfirm);
+  c.SetFilter(UpTo(3));
+  c.ProposeConf(1, Change({Item(ConfOp::kRemove, 1)}));
+  ASSERT_EQ(Ids(c[1].status().conf->voters), (List{2, 3}));
+  EXPECT_TRUE(c[1].leads()) << "nobody else knows it yet";
+  c.Propose(1, "x");
+  EXPECT_EQ(LastReason(c, 1), RejectReason::kNotMember);
+  c.Heal();
+  c.TickAll(3);
+  EXPECT_EQ(c[1].status().soft.disabled, Disabled::kRemoved);
+  EXPECT_TRUE(c[2].leads() || c[3].leads());
+}
+
+TEST(ConfirmedRemoval, ARemovedLeaderWaitsNoLongerThanOneElectionTimeout) {
+  TestCluster c = Led({1, 2, 3}, {}, kConfirm);
+  c.SetFilter(UpTo(3));
+  c.ProposeConf(1, Change({Item(ConfOp::kRemove, 1)}));
+  ASSERT_TRUE(c[1].leads());
+  c.SetFilter([](const Message& m) {  // the others are there, but nothing can be committed
+    return m.type == MessageType::kHeartbeat || m.type == MessageType::kHeartbeatResp;
+  });
+  c.TickAll(11);
+  EXPECT_EQ(c[1].status().soft.disabled, Disabled::kRemoved);
+}
+
+TEST(ConfirmedRemoval, AddingOrPromotingNeedsNone) {
+  TestCluster c = Led({1, 2, 3}, {4}, kConfirm);
+  uint64_t last = c[1].last();
+  c.ProposeConf(1, Change({Item(ConfOp::kAddVoter, 4)}));
+  EXPECT_EQ(c[1].last(), last + 1);
+  c.ProposeConf(1, Change({Item(ConfOp::kAddLearner, 4)}));
+  EXPECT_EQ(c[1].last(), last + 3) << "a demotion takes a vote away";
 }
 
 // ---------------------------------------------------------------- joint

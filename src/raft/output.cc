@@ -168,7 +168,7 @@ bool CoreImpl::HasOutput() const {
   if (!gated_.empty() || NeedsWrite() || CanApply()) return true;
   if (!unsent_proposals_.empty() || forwarded_reads_.has_unsent()) return true;
   if (role_ != Role::kLeader) return false;
-  return heartbeat_due_ || rounds_.wanted() || step_down_due_ ||
+  return heartbeat_due_ || rounds_.wanted() || CanStepDown() ||
          std::any_of(peers_.begin(), peers_.end(),
                      [this](const Progress& p) { return WantsAppend(p); });
 }
@@ -183,7 +183,7 @@ Output CoreImpl::TakeOutput() {
     if (role_ == Role::kLeader) {
       SendHeartbeats();
       FlushPeers();
-      if (step_down_due_) StepDownRemoved();
+      if (CanStepDown()) StepDownRemoved();
     }
     BuildWrite();
     BuildApply();

@@ -23,6 +23,7 @@ void DrawConfig(SeededRandom* random, raft::Config* config) {
   config->require_caught_up_learner = random->Percent(30);
   config->forward_proposals = random->Percent(75);
   config->step_down_on_removal = random->Percent(80);
+  config->confirm_removals = random->Percent(50);
   config->promote_lag = DrawLog(random, 1, 4096);
   config->max_inflight_msgs = static_cast<uint32_t>(DrawLog(random, 1, 256));
   config->max_msg_bytes = DrawLog(random, 1, 64 << 10);
