@@ -66,10 +66,10 @@ TEST_F(LogCheckerTest, AcceptsReplicationConflictAndSnapshot) {
   Append(0, {MakeEntry(2, 2, "a"), MakeEntry(2, 3, "b")}, true);
   Append(1, {MakeEntry(2, 2, "a")});
   Append(2, {MakeEntry(3, 2, "c")});  // another leader, not committed
-  logs_.OnCommit(0, Index(2), Term(2));
-  logs_.OnCommit(1, Index(2), Term(2));
+  logs_.OnCommit(0, Index(2), Term(2), false);
+  logs_.OnCommit(1, Index(2), Term(2), false);
   Append(2, {MakeEntry(2, 2, "a"), MakeEntry(2, 3, "b")});
-  logs_.OnCommit(0, Index(3), Term(2));
+  logs_.OnCommit(0, Index(3), Term(2), false);
   logs_.OnApply(0, MakeEntry(2, 2, "a"));
   logs_.OnReset(1, {Term(2), Index(3)});
   Append(1, {MakeEntry(4, 4)});
@@ -113,19 +113,28 @@ TEST_F(LogCheckerTest, NoticesALeaderThatRewritesItsLog) {
 TEST_F(LogCheckerTest, NoticesTwoCommitsAtOneIndex) {
   Append(0, {MakeEntry(2, 2, "a")});
   Append(1, {MakeEntry(3, 2, "b")});
-  logs_.OnCommit(0, Index(2), Term(2));
-  logs_.OnCommit(1, Index(2), Term(3));
+  logs_.OnCommit(0, Index(2), Term(2), false);
+  logs_.OnCommit(1, Index(2), Term(3), false);
   EXPECT_THAT(verdict_.text(), StartsWith("I6"));
 }
 
 TEST_F(LogCheckerTest, NoticesACommitBeyondTheLog) {
-  logs_.OnCommit(0, Index(2), Term(2));
+  logs_.OnCommit(0, Index(2), Term(2), false);
   EXPECT_THAT(verdict_.text(), StartsWith("I6"));
+}
+
+TEST_F(LogCheckerTest, NoticesACommitOfAnOlderTermByCounting) {
+  Append(0, {MakeEntry(2, 2, "a"), MakeEntry(4, 3, "b")});
+  logs_.OnCommit(0, Index(3), Term(4), true);
+  EXPECT_TRUE(verdict_.ok());
+  Append(1, {MakeEntry(2, 2, "a")});
+  logs_.OnCommit(1, Index(2), Term(4), true);
+  EXPECT_THAT(verdict_.text(), StartsWith("commit rule"));
 }
 
 TEST_F(LogCheckerTest, NoticesALeaderThatLacksWhatIsCommitted) {
   Append(0, {MakeEntry(2, 2, "a")});
-  logs_.OnCommit(0, Index(2), Term(2));
+  logs_.OnCommit(0, Index(2), Term(2), false);
   logs_.OnLeader(1, Term(2));  // of the same term: nothing was committed before
   EXPECT_TRUE(verdict_.ok());
   logs_.OnLeader(1, Term(3));
@@ -134,7 +143,7 @@ TEST_F(LogCheckerTest, NoticesALeaderThatLacksWhatIsCommitted) {
 
 TEST_F(LogCheckerTest, NoticesAnAppliedEntryThatIsNotTheCommittedOne) {
   Append(0, {MakeEntry(2, 2, "a")});
-  logs_.OnCommit(0, Index(2), Term(2));
+  logs_.OnCommit(0, Index(2), Term(2), false);
   logs_.OnApply(1, MakeEntry(2, 2, "b"));
   EXPECT_THAT(verdict_.text(), StartsWith("I6"));
 }

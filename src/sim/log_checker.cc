@@ -139,12 +139,17 @@ void LogChecker::OnAppend(size_t node, std::span<const Entry> entries, bool lead
   }
 }
 
-void LogChecker::OnCommit(size_t node, Index commit, Term term) {
+void LogChecker::OnCommit(size_t node, Index commit, Term term, bool leading) {
   const NodeLog& log = Node(node);
   if (!log.Has(commit)) {
     verdict_->Fail("I6 state machine safety",
                    Place(node, term, commit) + " commits what is not in its log");
     return;
+  }
+  if (leading && log.At(commit).term != term) {
+    verdict_->Fail("commit rule", Place(node, log.At(commit).term, commit) +
+                                      " commits an entry of an older term by counting in term " +
+                                      std::to_string(term.value));
   }
   const Index shared = std::min(commit, committed());
   const Link* known = Committed(shared);

@@ -4,6 +4,7 @@
 //   I4 log matching: equal (index, term) on two nodes means equal prefixes
 //   I5 leader completeness: a new leader has every entry committed in earlier terms
 //   I6 state machine safety: what is committed at an index is one entry, for ever, everywhere
+//   commit rule: a leader counts replicas only for entries of its own term (Raft paper 5.4.2)
 //
 // Each log is shadowed as a chain of hashes, hash(i) = mix(hash(i-1), term, kind, checksum), so
 // that one number stands for a prefix and each check costs O(1) per entry. Nodes are numbered from
@@ -34,8 +35,9 @@ class LogChecker {
   // New entries in memory; the first may overwrite a suffix. `leading`: the node has been leader of
   // one term since before they came.
   void OnAppend(size_t node, std::span<const raft::Entry> entries, bool leading);
-  // The node knows that everything up to `commit` is committed; `term` is its current one.
-  void OnCommit(size_t node, raft::Index commit, raft::Term term);
+  // The node knows that everything up to `commit` is committed; `term` is its current one, which
+  // it leads if `leading`.
+  void OnCommit(size_t node, raft::Index commit, raft::Term term, bool leading);
   void OnLeader(size_t node, raft::Term term);
   // An entry is handed to a state machine.
   void OnApply(size_t node, const raft::Entry& entry);

@@ -37,6 +37,7 @@ struct SimNode {
   std::unique_ptr<raft::Core> core;  // null while down
   uint32_t life = 0;                 // counts starts; events of an older life are void
   bool gone = false;                 // switched off for good after its removal
+  raft::Disabled disabled = raft::Disabled::kNone;  // as the identity file has it
   uint64_t paused_until_ns = 0;
   uint64_t tick_ns = 0;  // own idea of how long a tick is
   uint64_t clock_offset_ns = 0;

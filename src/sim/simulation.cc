@@ -201,7 +201,9 @@ raft::InitialState Simulation::Recover(SimNode& node) {
     node.disk.ResetTo(applied);
     node.machine.ConfirmInstall(applied.index);
   }
-  return node.disk.Recover(applied.index, node.machine.durable().conf);
+  raft::InitialState initial = node.disk.Recover(applied.index, node.machine.durable().conf);
+  initial.disabled = node.disabled;
+  return initial;
 }
 
 void Simulation::Start(SimNode& node) {
@@ -238,6 +240,8 @@ void Simulation::Crash(SimNode& node) {
     node.disk.Complete(node.writes[i]);
   }
   node.disk.Crash(&disk_random_);
+  // The identity file is written soon after the core says so, or not in time.
+  if (disk_random_.Percent(50)) node.disabled = node.soft.disabled;
   node.machine.Crash();
   node.writes.clear();
   node.syncing = 0;

@@ -87,11 +87,13 @@ class Simulation {
 
   // ---- simulation_node.cc
   void Step(SimNode& node, raft::Input&& input);
+  void Sample(SimNode& node);
   void Drain(SimNode& node);
   void HandleOutput(SimNode& node, raft::Output&& output);
   void NoteEvents(SimNode& node, const raft::Output& output);
   void NoteWrite(SimNode& node, const raft::Write& write, bool leading);
-  void NoteCommit(SimNode& node, raft::Index commit, const raft::ConfState& counted_with);
+  void NoteCommit(SimNode& node, raft::Index commit, const raft::ConfState& counted_with,
+                  bool leading);
   void NoteConf(SimNode& node, std::shared_ptr<const raft::ConfState> conf);
   void Send(SimNode& node, raft::Message&& message);
   void StartSync(SimNode& node);

@@ -172,6 +172,7 @@ void Simulation::BreakLinks() {
 void Simulation::PlanFlush(SimNode& node) {
   AtNode(DrawDelay(&disk_random_, swarm_.flush_ns_mean), node, [this, &node] {
     node.machine.Flush();
+    node.disabled = node.soft.disabled;
     PlanFlush(node);
   });
 }

@@ -18,6 +18,7 @@ using raft::MessageType;
 
 namespace {
 
+constexpr uint64_t kSampleEvery = 512;   // events
 constexpr size_t kMessagesMax = 20'000;  // under way; more are lost, as from a full queue
 
 std::string Who(const SimNode& node) { return "node " + std::to_string(node.id().value); }
@@ -27,11 +28,7 @@ std::string Who(const SimNode& node) { return "node " + std::to_string(node.id()
 void Simulation::Step(SimNode& node, raft::Input&& input) {
   ++result_.events;
   node.core->Step(std::move(input), now_ns_ + node.clock_offset_ns);
-  if (result_.events % 1024 == 0) {
-    if (Status s = node.core->CheckInvariants(); !s) {
-      verdict_.Fail("core", Who(node) + ": " + s.error().message);
-    }
-  }
+  if (result_.events % kSampleEvery == 0) Sample(node);
   if (node.drain_planned) return;
   if (swarm_.drain_late_percent > 0 && node_random_.Percent(swarm_.drain_late_percent)) {
     node.drain_planned = true;
@@ -41,9 +38,21 @@ void Simulation::Step(SimNode& node, raft::Input&& input) {
   Drain(node);
 }
 
+// What is too costly to look at after every event.
+void Simulation::Sample(SimNode& node) {
+  if (Status s = node.core->CheckInvariants(); !s) {
+    verdict_.Fail("core", Who(node) + ": " + s.error().message);
+  }
+  const raft::CoreStatus status = node.core->Status();
+  bool bounded = status.pending_reads <= node.config.max_pending_reads;
+  for (const raft::PeerStatus& peer : status.peers) {
+    bounded = bounded && peer.inflight_msgs <= node.config.max_inflight_msgs;
+  }
+  if (!bounded) verdict_.Fail("I15 bounds", Who(node) + " keeps more than its limits allow");
+}
+
 void Simulation::Drain(SimNode& node) {
-  if (!node.core->HasOutput()) return;
-  HandleOutput(node, node.core->TakeOutput());
+  while (node.core->HasOutput()) HandleOutput(node, node.core->TakeOutput());
 }
 
 void Simulation::HandleOutput(SimNode& node, raft::Output&& output) {
@@ -66,7 +75,7 @@ void Simulation::HandleOutput(SimNode& node, raft::Output&& output) {
     membership_.OnLeader(node.id(), *conf_before, logs_.CommittedBefore(node.soft.term));
   }
   if (output.conf_changed) NoteConf(node, output.conf_changed);
-  if (output.commit > node.commit) NoteCommit(node, output.commit, *conf_before);
+  if (output.commit > node.commit) NoteCommit(node, output.commit, *conf_before, still_leads);
   if (output.commit < node.commit) {
     verdict_.Fail("I8 commit never goes back", Who(node) + " goes from " +
                                                    std::to_string(node.commit.value) + " to " +
@@ -120,10 +129,11 @@ void Simulation::NoteConf(SimNode& node, std::shared_ptr<const raft::ConfState> 
   }
 }
 
-void Simulation::NoteCommit(SimNode& node, Index commit, const raft::ConfState& counted_with) {
+void Simulation::NoteCommit(SimNode& node, Index commit, const raft::ConfState& counted_with,
+                            bool leading) {
   const bool first = commit > logs_.committed();
   node.commit = commit;
-  logs_.OnCommit(IndexOf(node), commit, node.soft.term);
+  logs_.OnCommit(IndexOf(node), commit, node.soft.term, leading);
   if (!first || !verdict_.ok()) return;
   const raft::Term term = *logs_.TermAt(IndexOf(node), commit);
   durability_.OnCommit(node.id(), counted_with, {term, commit});
