@@ -376,8 +376,8 @@ Status WalImpl::SyncActive() {
 
 void WalImpl::ReleaseUnused() {
   ARIMA_ASSERT(durable_ == End(), durable_.offset, cursor_.offset);
-  // Until the cut itself is durable, a recovery would miss what was released.
-  if (truncate_pending_) return;
+  // Were the cut itself not durable, a recovery would miss what is released.
+  ARIMA_ASSERT(!truncate_pending_);
   for (auto& segment : index_->TakeUnused()) preparer_->Release(std::move(segment));
 }
 

@@ -142,6 +142,7 @@ class Workload {
     allowed_.models = {Model()};
   }
   void Step() {
+    if (wal_ == nullptr) return;  // a restart has failed
     const uint64_t dice = random_.Below(100);
     if (dice < 60) {
       Append(RandomBatch(), random_.Percent(75));
@@ -522,6 +523,30 @@ TEST_F(Rot, CutAndMissingAndSwappedFilesAreFoundOrHarmless) {
   }
 }
 
+TEST_F(Rot, ASegmentOfADivergedCopyIsFound) {
+  // Two logs with the same salts that differ only in what one entry says: an old segment of the one
+  // put back into the other is sound in itself, and ends at the same place.
+  auto write = [](MemEnv* mem, const std::string& text) {
+    auto wal = *Wal::Create(*mem, TestOptions(), Point(1, 1), Hard(1, 0, 1));
+    for (uint64_t i = 2; wal->Stats().rolls < 2; ++i) {
+      const std::vector<Entry> entries = {MakeEntry(i, 1, i == 4 ? text : std::string(9000, 'x'))};
+      ASSERT_TRUE(wal->Append({.entries = entries}, true).has_value());
+    }
+  };
+  MemEnv first;
+  MemEnv second;
+  write(&first, "put a=1");
+  write(&second, "put a=2");
+  const std::string path = "/wal/" + SegmentName(1);
+  auto file = std::move(*first.Open(path, env::OpenMode::kReadWrite));
+  ASSERT_TRUE(file->WriteAt(0, *env::ReadFile(second, path, 1 << 20)).has_value());
+  RecoveredLog found;
+  auto wal = Wal::Open(first, TestOptions(), &found);
+  ASSERT_FALSE(wal.has_value());
+  EXPECT_EQ(wal.error().code, Code::kCorruption);
+  EXPECT_THAT(wal.error().message, testing::HasSubstr("does not end as the segment after it says"));
+}
+
 TEST_F(Rot, ReadErrorsAtStartAreReportedAndNothingIsChanged) {
   Build(2);
   for (uint64_t nth = 1; nth < 12; ++nth) {
@@ -589,6 +614,27 @@ TEST(WalHostile, RecycledFileShowsNothingOfItsEarlierUse) {
   ASSERT_NE(wal, nullptr);
   EXPECT_EQ(found.last, Index(next - 1));
   EXPECT_EQ(found.ending, Ending::kUnclosed) << "old frames are no traces of a torn write";
+}
+
+TEST(WalHostile, OnlyTheSaltTellsARepeatedHistoryFromTheOldOne) {
+  // The file of a discarded log is reused by a new one that begins with the very same frames: what
+  // the old one wrote next would fit by sequence, number and chain.
+  MemEnv mem;
+  const auto shared = MakeEntries(2, 3, 1);
+  const auto old = MakeEntries(3, 4, 1);
+  auto wal = *Wal::Create(mem, TestOptions(1), Point(1, 1), Hard(1, 0, 1));
+  ASSERT_TRUE(wal->Append({.entries = shared}, true).has_value());
+  ASSERT_TRUE(wal->Append({.entries = old}, true).has_value());
+  wal.reset();
+  ASSERT_TRUE(mem.Rename("/wal/" + SegmentName(1), "/wal/" + FreeName(1)).has_value());
+  wal = *Wal::Create(mem, TestOptions(2), Point(1, 1), Hard(1, 0, 1));
+  ASSERT_TRUE(wal->Append({.entries = shared}, true).has_value());
+  wal.reset();
+  ASSERT_EQ(mem.List("/wal")->size(), 1u) << "the file was reused";
+  RecoveredLog found;
+  wal = MustOpen(mem, TestOptions(3), &found);
+  ASSERT_NE(wal, nullptr);
+  EXPECT_EQ(found.last, Index(2));
 }
 
 TEST(WalHostile, ArbitraryBytesAreNeverTakenForALog) {

@@ -603,7 +603,7 @@ TEST_F(WalTest, ReaderKeepsAReleasedFileFromBeingReused) {
       ++reads;
     }
   });
-  for (uint64_t i = 60; i < 600; ++i) {
+  for (uint64_t i = 60; i < 600 || reads == 0; ++i) {  // the reader may start late
     MustAppend(MakeEntries(i, i + 1, 1, 5000));
     if (i % 3 == 0) {
       ASSERT_TRUE(wal_->CompactTo(Index(i - 30)).has_value());
@@ -612,7 +612,6 @@ TEST_F(WalTest, ReaderKeepsAReleasedFileFromBeingReused) {
   }
   stop = true;
   reader.join();
-  EXPECT_GT(reads, 0);
 }
 
 // ---------------------------------------------------------------- failures
