@@ -163,10 +163,10 @@ Result<bool> RocksEngine::Get(std::string_view key, std::string* value) const {
   return std::unexpected(std::move(error));
 }
 
-// With `wait`, only the listener's word counts. After a Resume, RocksDB 7.8 answers "ok" to Flush
-// at once, with the flush still to come (its stop flag stays up while its error is gone; the test
-// RocksFullDisk shows it; compare facebook/rocksdb#8046). And even on a healthy database the
-// waiting thread may be woken before the listener is told.
+// With `wait`, only the listener's word counts. After a full disk and a Resume, RocksDB 7.8.3 was
+// seen to answer "ok" to every Flush at once, with the flush still to come (RocksFullDisk tests it;
+// facebook/rocksdb#8046 is of the same kind). And even on a healthy database the waiting thread may
+// be woken before the listener is told.
 Status RocksEngine::Flush(bool wait) {
   FlushTracker& tracker = listener_->tracker();
   const uint64_t sequence = tracker.written_sequence();

@@ -20,6 +20,12 @@ uint32_t RecordChecksum(std::string_view engine_key, std::string_view head,
   return Checksum32(head, Checksum64(engine_key) ^ std::rotl(Checksum64(value), 32));
 }
 
+bool PutFieldsOk(std::string_view engine_key, uint8_t kind, const ValueRecord& record) {
+  return record.version > 0 && record.create_revision > 0 && engine_key.size() > kRevisionBytes &&
+         record.create_revision <= RevisionOfVersionKey(engine_key) &&
+         (kind == kPut || record.lease != 0);
+}
+
 std::unexpected<Error> BadRecord(Code code, std::string_view engine_key, std::string_view why) {
   std::string what = "record under engine key " + Printable(engine_key);
   if (Result<KeyAndRevision> parsed = ParseVersionKey(engine_key)) {
@@ -71,9 +77,7 @@ Result<ValueRecord> DecodeValue(std::string_view engine_key, std::string_view by
   if (kind < kPut || kind > kDeletion) {
     return BadRecord(Code::kNotSupported, engine_key, "unknown kind " + std::to_string(kind));
   }
-  bool fields_ok = record.deleted ? reader.remaining() == 0
-                                  : record.create_revision > 0 && record.version > 0 &&
-                                        (kind == kPut || record.lease != 0);
+  bool fields_ok = record.deleted ? reader.remaining() == 0 : PutFieldsOk(engine_key, kind, record);
   if (!fields_ok) return BadRecord(Code::kCorruption, engine_key, "impossible fields");
   return record;
 }

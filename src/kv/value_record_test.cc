@@ -78,6 +78,7 @@ TEST(ValueRecord, ImpossibleFieldsAreCorruptionEvenWithARightChecksum) {
   PutFixed<uint64_t>(&zero_lease, 0);
   for (const std::string& bytes :
        {WithChecksum(PutHead(1, 0, 3), "v"), WithChecksum(PutHead(1, 7, 0), "v"),
+        WithChecksum(PutHead(1, 10, 3), "v"),  // created after the revision it stands under
         WithChecksum(zero_lease, "v"), WithChecksum("\x03 more", "")}) {
     Result<ValueRecord> record = DecodeValue(kKey, bytes);
     ASSERT_FALSE(record);
