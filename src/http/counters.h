@@ -45,6 +45,7 @@ struct ThreadCounters {
   Tally connections_opened;
   Tally connections_closed;
   Tally connections_refused;
+  Tally accept_failures;
   Tally received_bytes;
   Tally sent_bytes;
   Tally barriers;  // read barriers asked for; below the number of reads when reads share them

@@ -145,6 +145,7 @@ void HttpServer::Impl::Accept(Listener* listener) {
       thread->io(), [this, listener, thread](const error_code& error, tcp::socket socket) {
         if (stopping) return;
         if (error && error != boost::asio::error::connection_aborted) {
+          state.counters.front()->accept_failures.Add(1);
           listener->pause.expires_after(kAcceptPause);
           listener->pause.async_wait([this, listener](const error_code& cancelled) {
             if (!cancelled && !stopping) Accept(listener);

@@ -471,6 +471,18 @@ TEST_F(HttpServerTest, ListensOnBothLoopbackAddressesAndOnNothingElse) {
   EXPECT_TRUE(listen("127.0.0.1", 0).has_value());
 }
 
+TEST_F(HttpServerTest, Ipv6LoopbackIsServedToo) {
+  const int probe = ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in6 loopback{};
+  loopback.sin6_family = AF_INET6;
+  loopback.sin6_addr = in6addr_loopback;
+  const bool has_ipv6 =
+      ::bind(probe, reinterpret_cast<const sockaddr*>(&loopback), sizeof loopback) == 0;
+  ::close(probe);
+  if (!has_ipv6) GTEST_SKIP() << "this machine has no ::1";
+  EXPECT_EQ(TestClient::OverIpv6(server_->port())->Exchange(Get("/livez")).status, 200);
+}
+
 TEST_F(HttpServerTest, AbsoluteFormAndHttp10AreUnderstood) {
   EXPECT_EQ(Ask("GET http://localhost:2221/livez HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
   TestClient once(server_->port());

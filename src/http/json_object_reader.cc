@@ -158,7 +158,7 @@ struct JsonObjectReader::Impl {
     bytes += taken;
     if (handler().failed) return;
     if (ec || taken < piece.size()) {
-      std::string where = " at byte " + std::to_string(bytes);
+      std::string where = " near byte " + std::to_string(bytes);
       if (ec == boost::json::error::incomplete) where = ": it ends too early";
       if (!ec) where.append(": nothing may follow the object");
       handler().mistake = {400, "bad_json", "the body is not valid JSON" + where, {}, {}, false};

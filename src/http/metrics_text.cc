@@ -106,6 +106,9 @@ void AddOwn(const Counters& counters, std::vector<MetricFamily>* families) {
   counter("arima_http_connections_refused_total",
           "Connections answered 503 because --max-connections were open.",
           &ThreadCounters::connections_refused);
+  counter("arima_http_accept_failures_total",
+          "Times a connection could not be accepted for want of file descriptors or memory.",
+          &ThreadCounters::accept_failures);
   counter("arima_http_received_bytes_total", "Bytes read from clients.",
           &ThreadCounters::received_bytes);
   counter("arima_http_sent_bytes_total", "Bytes written to clients.", &ThreadCounters::sent_bytes);

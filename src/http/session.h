@@ -33,6 +33,11 @@
 
 namespace arima::http {
 
+// While so much output waits, no further answer is made and no further request taken.
+inline constexpr size_t kOutputBytesHigh = 256 << 10;
+// What an emptied input or output buffer may keep.
+inline constexpr size_t kBufferBytesKept = 64 << 10;
+
 class Session final : public ExchangeOwner, public std::enable_shared_from_this<Session> {
  public:
   // `counted` connections give their place back to ServerState::connections when they close, the

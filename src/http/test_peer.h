@@ -238,20 +238,25 @@ struct ClientAnswer {
 class TestClient {
  public:
   explicit TestClient(uint16_t port, int receive_buffer_bytes = 0) {
-    socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (receive_buffer_bytes != 0) {
-      ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes,
-                   sizeof receive_buffer_bytes);
-    }
-    const timeval limit{10, 0};
-    ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    ::setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    Open(AF_INET, receive_buffer_bytes);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     connected_ =
         ::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  }
+  // By way of ::1; not connected where this machine has no IPv6.
+  static std::unique_ptr<TestClient> OverIpv6(uint16_t port) {
+    std::unique_ptr<TestClient> client(new TestClient());
+    client->Open(AF_INET6, 0);
+    sockaddr_in6 address{};
+    address.sin6_family = AF_INET6;
+    address.sin6_port = htons(port);
+    address.sin6_addr = in6addr_loopback;
+    client->connected_ = ::connect(client->socket_, reinterpret_cast<const sockaddr*>(&address),
+                                   sizeof address) == 0;
+    return client;
   }
   TestClient(const TestClient&) = delete;
   TestClient& operator=(const TestClient&) = delete;
@@ -313,6 +318,18 @@ class TestClient {
   }
 
  private:
+  TestClient() = default;
+
+  void Open(int family, int receive_buffer_bytes) {
+    socket_ = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (receive_buffer_bytes != 0) {
+      ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes,
+                   sizeof receive_buffer_bytes);
+    }
+    const timeval limit{10, 0};
+    ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    ::setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  }
   static void ParseHead(std::string_view head, ClientAnswer* answer) {
     size_t line_end = std::min(head.find("\r\n"), head.size());
     const std::string_view status_line = head.substr(0, line_end);
