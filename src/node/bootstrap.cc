@@ -19,10 +19,20 @@ raft::ConfState OriginConf() {
   return conf;
 }
 
-Result<Identity> LoadOrFound(DataDir& dir, const std::string& name) {
+bool LeavesOut(const raft::ConfState& conf, raft::MemberId id) {
+  return !conf.members.contains(id) && conf.next_member_id > id;
+}
+
+Result<Identity> LoadOrFound(DataDir& dir, const std::string& name, Logger* logger) {
   bool mended = false;
   Result<Identity> identity = dir.ReadIdentity(&mended);
   if (identity) {
+    if (mended) {
+      logger->Warn("identity_mended",
+                   "one of the two copies of the identity file was missing or damaged and has been "
+                   "rewritten from the other; look after the disk of " +
+                       dir.path());
+    }
     if (identity->name == name) return identity;
     return Fail(Code::kConflict, "volume directory " + dir.path() + " belongs to node " +
                                      identity->name + ", not to " + name +

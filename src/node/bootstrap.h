@@ -18,6 +18,11 @@ namespace arima::node {
 // One voter, member 1, nothing known about it yet. The same for every cluster.
 raft::ConfState OriginConf();
 
+// True if `conf` proves that `id` was removed: it is not a member, and was handed out before. A
+// configuration older than the member, as a node meets when it replays the log after a restart,
+// proves nothing. docs/design/raft.md 8.5.
+bool LeavesOut(const raft::ConfState& conf, raft::MemberId id);
+
 // What Create needs besides the identity.
 struct StorageOptions {
   uint64_t wal_segment_bytes = 64 << 20;
@@ -27,7 +32,7 @@ struct StorageOptions {
 
 // Reads the identity, or founds a new one-member cluster. kConflict: `name` is not the one of the
 // identity, or the directory is not ours. The data may still have to be made (data_ready).
-Result<Identity> LoadOrFound(DataDir& dir, const std::string& name);
+Result<Identity> LoadOrFound(DataDir& dir, const std::string& name, Logger* logger);
 
 // Discards what lies there, makes an empty log and database at the origin, then marks the identity
 // data_ready. Called only while it is not: a crash in between starts over.

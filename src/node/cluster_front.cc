@@ -5,6 +5,8 @@
 #include <memory>
 #include <utility>
 
+#include "kv/engine.h"
+
 namespace arima::node {
 namespace {
 
@@ -83,9 +85,25 @@ std::vector<service::Check> ClusterFront::Readiness() {
 }
 
 std::vector<service::ClusterService::Metric> ClusterFront::Metrics() {
-  auto metrics = std::make_shared<std::vector<Metric>>();
-  if (OnCore([this, metrics] { *metrics = core_.Metrics(); })) return std::move(*metrics);
-  return {};
+  auto shared = std::make_shared<std::vector<Metric>>();
+  std::vector<Metric> metrics;
+  if (OnCore([this, shared] { *shared = core_.Metrics(); })) metrics = std::move(*shared);
+  // The database is asked here: it may be slow to answer, and the core waits for nobody.
+  Error why;
+  if (std::shared_ptr<Replica> replica = shared_.replica(&why)) {
+    kv::EngineStats engine = replica->machine().engine().stats();
+    metrics.push_back({"arima_storage_table_bytes",
+                       "bytes in table files",
+                       false,
+                       static_cast<double>(engine.table_bytes),
+                       {}});
+    metrics.push_back({"arima_storage_unflushed_bytes",
+                       "bytes in memory only",
+                       false,
+                       static_cast<double>(engine.unflushed_bytes),
+                       {}});
+  }
+  return metrics;
 }
 
 }  // namespace arima::node

@@ -1,5 +1,6 @@
 #include "node/kv_front.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "kv/command.h"
@@ -11,6 +12,7 @@ namespace {
 constexpr uint64_t kMs = 1'000'000;
 // Clocks of two machines differ in rate by at most this much (docs/design/raft.md 1.11).
 constexpr uint64_t kDriftDivisor = 20;
+constexpr uint64_t kTimeoutMsMax = 3600'000;
 
 Status CheckKey(std::string_view key) {
   if (key.empty()) return Fail(Code::kInvalidArgument, "the key is empty");
@@ -42,7 +44,7 @@ void KvFront::Propose(std::string command, uint64_t timeout_ms, WriteDone done) 
   ClientWrite write;
   write.checksum = raft::EntryChecksum(raft::EntryKind::kCommand, command);
   write.command = SharedBytes::Take(std::move(command));
-  write.deadline_ns = clock_.NowNs() + timeout_ms * kMs;
+  write.deadline_ns = clock_.NowNs() + std::min(timeout_ms, kTimeoutMsMax) * kMs;
   write.done = std::move(done);
   if (Status added = replica->loop().inbox().AddWrite(write); !added) {
     write.done(std::unexpected(std::move(added.error())));
@@ -82,7 +84,7 @@ void KvFront::ReadBarrier(service::BarrierRequest request, service::Done<void> d
   std::shared_ptr<Replica> replica = Usable(&why);
   if (replica == nullptr) return done(std::unexpected(std::move(why)));
   ReadWaiter read;
-  read.deadline_ns = clock_.NowNs() + request.timeout_ms * kMs;
+  read.deadline_ns = clock_.NowNs() + std::min(request.timeout_ms, kTimeoutMsMax) * kMs;
   read.done = std::move(done);
   if (Status added = replica->loop().inbox().AddRead(read); !added) {
     read.done(std::unexpected(std::move(added.error())));
@@ -98,7 +100,8 @@ Result<service::GetResponse> KvFront::GetLocal(const service::GetRequest& reques
   if (request.consistency == service::Consistency::kStale) {
     Staleness staleness = shared_.staleness();
     if (staleness.known && replica->machine().applied_index() >= staleness.needs_index) {
-      uint64_t passed_ns = clock_.NowNs() - staleness.base_ns;
+      uint64_t now_ns = clock_.NowNs();
+      uint64_t passed_ns = now_ns - std::min(now_ns, staleness.base_ns);
       uint64_t age_ns = staleness.offset_ns + passed_ns + passed_ns / kDriftDivisor;
       response.staleness_ms = (age_ns + kMs - 1) / kMs;
     }

@@ -173,10 +173,9 @@ void Membership::StartRemove(RemoveCall call, uint64_t deadline_ns, const raft::
                              uint64_t now_ns) {
   const service::RemoveRequest& request = call.request;
   const raft::MemberInfo* member = FindByName(*status.conf, request.node_id);
-  if (member == nullptr) {
-    if (std::ranges::find(removed_names_, request.node_id) != removed_names_.end()) {
-      return call.done(service::RemoveResponse{host_.CurrentStats()});
-    }
+  bool known = member != nullptr ||
+               std::ranges::find(removed_names_, request.node_id) != removed_names_.end();
+  if (!known) {
     return call.done(Fail(Code::kNotFound, "no member is named \"" + request.node_id +
                                                "\"; GET /raft/stats lists the members"));
   }
@@ -185,7 +184,7 @@ void Membership::StartRemove(RemoveCall call, uint64_t deadline_ns, const raft::
   }
   auto task = std::make_shared<RemoveTask>();
   task->name = request.node_id;
-  task->id = member->id;
+  if (member != nullptr) task->id = member->id;
   task->force = request.force;
   task->deadline_ns = deadline_ns;
   task->done = std::move(call.done);
@@ -523,12 +522,15 @@ void Membership::Advance(const RemovePtr& task, const raft::CoreStatus& status, 
   if (task->finished) return;
   auto member = status.conf->members.find(task->id);
   bool own = task->id == status.id;
-  if (member == status.conf->members.end()) {
-    host_.LogEvent("member_removed", "node " + task->name + " was removed");
+  bool gone = member == status.conf->members.end();
+  if (gone && status.removals_confirmed) {
+    if (task->open_proposals > 0) {
+      host_.LogEvent("member_removed", "node " + task->name + " was removed");
+    }
     Finish(*task, service::RemoveResponse{host_.CurrentStats()});
   } else if (now_ns >= task->deadline_ns) {
-    Finish(*task, std::unexpected(WhyNotRemoved(*task, own)));
-  } else if (now_ns < task->not_before_ns) {
+    Finish(*task, std::unexpected(WhyNotRemoved(*task, own, gone)));
+  } else if (gone || now_ns < task->not_before_ns) {
     return;
   } else if (status.conf->voters.size() == 1 && IsVoter(*status.conf, task->id)) {
     Finish(*task, std::unexpected(Conflict("node " + task->name +
@@ -543,7 +545,13 @@ void Membership::Advance(const RemovePtr& task, const raft::CoreStatus& status, 
   }
 }
 
-Error Membership::WhyNotRemoved(const RemoveTask& task, bool own) const {
+Error Membership::WhyNotRemoved(const RemoveTask& task, bool own, bool gone) const {
+  if (gone) {
+    return {Code::kOutcomeUnknown, "node " + task.name +
+                                       " is out of the configuration, but no majority of the rest "
+                                       "has confirmed it in time; leave it running and repeat the "
+                                       "request"};
+  }
   if (task.open_proposals > 0) {
     return {Code::kOutcomeUnknown, "the removal of " + task.name +
                                        " was not committed in time; GET /raft/stats tells whether "

@@ -67,7 +67,7 @@ class Membership {
   };
   struct RemoveTask {
     std::string name;
-    raft::MemberId id;
+    raft::MemberId id;  // 0: removed before the request came
     bool force = false;
     uint32_t open_proposals = 0;      // taken, or not answered yet
     uint64_t not_ready_since_ns = 0;  // 0: not refused for want of a live quorum
@@ -107,7 +107,7 @@ class Membership {
   bool FollowConf(JoinTask& task, const raft::ConfState& conf);
 
   void Finish(RemoveTask& task, Result<service::RemoveResponse> result);
-  Error WhyNotRemoved(const RemoveTask& task, bool own) const;
+  Error WhyNotRemoved(const RemoveTask& task, bool own, bool gone) const;
   void ProposeRemoval(const RemovePtr& task, const raft::MemberInfo& member);
   void Advance(const RemovePtr& task, const raft::CoreStatus& status, uint64_t now_ns);
 

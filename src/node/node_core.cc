@@ -39,7 +39,7 @@ arima::Status NodeCore::Open(env::Env* env) {
   auto dir = DataDir::Open(env, options_.volume_dir);
   if (!dir) return std::unexpected(dir.error());
   dir_ = std::move(*dir);
-  auto identity = LoadOrFound(*dir_, options_.name);
+  auto identity = LoadOrFound(*dir_, options_.name, &logger_);
   if (!identity) return std::unexpected(identity.error());
   identity_ = std::move(*identity);
   if (!identity_.data_ready) {
@@ -73,9 +73,16 @@ arima::Status NodeCore::OpenReplica() {
   auto replica =
       Replica::Open(*dir_, identity_, options_.replica, waker_, &clock_, &logger_, clock_.NowNs());
   if (!replica) return std::unexpected(replica.error());
-  replica_ = std::move(*replica);
+  auto gone = std::make_shared<std::promise<void>>();
+  replica_gone_ = gone->get_future();
+  replica_ = std::shared_ptr<Replica>(replica->release(), [gone](Replica* last) {
+    delete last;
+    gone->set_value();
+  });
+  announcing_ = false;
   conf_ = replica_->loop().Status().conf;
   membership_.OnConfChanged(*conf_);
+  FollowConf();
   replica_->Start(this, this);
   UpdatePeers();
   Publish();
@@ -86,7 +93,9 @@ arima::Status NodeCore::OpenReplica() {
 void NodeCore::CloseReplica(const Error& why) {
   shared_.TakeReplica(why);
   replica_->Stop(why);
+  // A reader on another thread may hold it for the length of one read.
   replica_.reset();
+  replica_gone_.wait();
 }
 
 void NodeCore::RestartReplica(const Error& why) {
@@ -98,7 +107,7 @@ void NodeCore::RestartReplica(const Error& why) {
 
 void NodeCore::ReplaceData(const transport::AbsorbRequest& request) {
   CloseReplica({Code::kUnavailable, "node is joining cluster " + ToHex(request.cluster_id) +
-                                        "; nothing was applied, repeat the request later"});
+                                        "; repeat the request later"});
   identity_.cluster_id = request.cluster_id;
   identity_.member_id = request.member;
   identity_.state = IdentityState::kJoining;
@@ -142,7 +151,7 @@ void NodeCore::OnTick(uint64_t now_ns) {
 }
 
 void NodeCore::Close() {
-  Error why{Code::kUnavailable, "the node is stopping; nothing was applied, use another node"};
+  Error why{Code::kUnavailable, "the node is stopping; repeat the request on another one"};
   membership_.FailAll(why);
   transport_.reset();
   if (replica_ != nullptr) CloseReplica(why);
@@ -165,7 +174,20 @@ void NodeCore::SetState(IdentityState state) {
   }
 }
 
-raft::CoreStatus NodeCore::Status() { return replica_->loop().Status(); }
+// In its first milliseconds a founder's own entry is still on its way through the log; who it is,
+// it knows all the same.
+raft::CoreStatus NodeCore::Status() {
+  raft::CoreStatus status = replica_->loop().Status();
+  auto own = status.conf->members.find(identity_.member_id);
+  if (own == status.conf->members.end() || !own->second.name.empty()) return status;
+  auto conf = std::make_shared<raft::ConfState>(*status.conf);
+  raft::MemberInfo& self = conf->members[identity_.member_id];
+  self.name = identity_.name;
+  self.raft_address = options_.raft_address;
+  self.http_address = options_.http_address;
+  status.conf = std::move(conf);
+  return status;
+}
 
 void NodeCore::ProposeConf(raft::ConfChange change, bool force, ConfRejected rejected) {
   replica_->loop().ProposeConf(std::move(change), force, std::move(rejected), clock_.NowNs());
@@ -186,22 +208,27 @@ void NodeCore::OnConfChanged(std::shared_ptr<const raft::ConfState> conf) {
   conf_ = std::move(conf);
   membership_.OnConfChanged(*conf_);
   announcing_ = false;
-  bool member = conf_->members.contains(identity_.member_id);
-  if (member && conf_->members.size() > 1 && identity_.state != IdentityState::kRemoved) {
-    SetState(IdentityState::kMember);
-  } else if (!member && identity_.state == IdentityState::kMember) {
-    SetState(IdentityState::kRemoved);
-    logger_.Warn("removed",
-                 "this node was removed from the cluster; its data stays on disk. To "
-                 "use it again, start it with an empty volume directory and join");
-  }
+  FollowConf();
   UpdatePeers();
   Publish();
 }
 
+void NodeCore::FollowConf() {
+  if (identity_.state == IdentityState::kRemoved) return;
+  if (LeavesOut(*conf_, identity_.member_id)) {
+    SetState(IdentityState::kRemoved);
+    logger_.Warn("removed",
+                 "this node was removed from the cluster; its data stays on disk. POST /raft/join "
+                 "makes it a new member");
+  } else if (conf_->members.contains(identity_.member_id) && conf_->members.size() > 1) {
+    SetState(IdentityState::kMember);
+  }
+}
+
 // A leader's own entry in the configuration says where it is now. The founder's first entry does
 // this; later ones follow a restart with another address.
-void NodeCore::AnnounceOwnAddress(const raft::CoreStatus& status) {
+void NodeCore::AnnounceOwnAddress() {
+  const raft::CoreStatus status = replica_->loop().Status();
   if (announcing_ || status.soft.role != raft::Role::kLeader) return;
   auto own = status.conf->members.find(identity_.member_id);
   if (own == status.conf->members.end()) return;

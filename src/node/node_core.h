@@ -5,7 +5,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -85,6 +85,8 @@ class NodeCore final : public RaftLoopHost,
 
  private:
   arima::Status OpenReplica();
+  // Returns when nobody on any thread holds the replica any more: its files may then be opened
+  // again or discarded.
   void CloseReplica(const Error& why);
   // Identity, then data, then a new replica; a failure here ends the process with its reason.
   void ReplaceData(const transport::AbsorbRequest& request);
@@ -97,8 +99,10 @@ class NodeCore final : public RaftLoopHost,
 
   void OnTick(uint64_t now_ns);
   void Publish();
-  void AnnounceOwnAddress(const raft::CoreStatus& status);
+  void AnnounceOwnAddress();
   void SetState(IdentityState state);
+  // What `conf_` says about this node's own membership.
+  void FollowConf();
 
   // The newest configuration this node knows of: its own, or the one the absorbing leader named.
   const raft::ConfState& KnownConf() const;
@@ -106,6 +110,7 @@ class NodeCore final : public RaftLoopHost,
   bool Pristine();
   transport::ControlAnswer AnswerProbe();
   transport::ControlAnswer Absorb(std::string_view body);
+  arima::Status CheckAbsorb(const transport::AbsorbRequest& request) const;
   void ForwardedJoin(const transport::ControlRequest& request, transport::Responder responder);
   void ForwardedRemove(const transport::ControlRequest& request, transport::Responder responder);
 
@@ -121,6 +126,7 @@ class NodeCore final : public RaftLoopHost,
   std::shared_ptr<const raft::ConfState> conf_;
   std::unique_ptr<transport::TcpTransport> transport_;
   std::shared_ptr<Replica> replica_;
+  std::future<void> replica_gone_;  // ready when the last reference to it is dropped
   Membership membership_;
   bool stopping_ = false;
   bool announcing_ = false;  // a change of the own address is proposed

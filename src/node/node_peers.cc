@@ -144,7 +144,7 @@ bool NodeCore::Pristine() {
   return identity_.state == IdentityState::kStandalone &&
          status.conf->next_member_id == raft::MemberId(2) && !membership_.HasOutboundJoin() &&
          replica_->loop().pending_writes() == 0 &&
-         replica_->machine().applied_index() == status.last.value &&
+         replica_->machine().applied_index() >= replica_->loop().last_write().value &&
          replica_->machine().applied().user_op_count == 0;
 }
 
@@ -170,6 +170,22 @@ transport::ControlAnswer NodeCore::AnswerProbe() {
   return transport::EncodeProbeAnswer(answer);
 }
 
+// A learner of that cluster, under this data directory's incarnation: nothing else may be made of
+// this node, least of all the sole voter of an empty log.
+arima::Status NodeCore::CheckAbsorb(const transport::AbsorbRequest& request) const {
+  if (arima::Status conf = raft::CheckConfState(request.conf); !conf) {
+    return Fail(Code::kInvalidArgument, conf.error().message);
+  }
+  auto self = request.conf.members.find(request.member);
+  if (self == request.conf.members.end() || self->second.incarnation != identity_.incarnation ||
+      !std::ranges::binary_search(request.conf.learners, request.member) ||
+      request.cluster_id.IsZero()) {
+    return Fail(Code::kInvalidArgument,
+                "node " + identity_.name + " is no learner of the cluster that asks for it");
+  }
+  return {};
+}
+
 transport::ControlAnswer NodeCore::Absorb(std::string_view body) {
   Result<transport::AbsorbRequest> request = transport::DecodeAbsorbRequest(body);
   if (!request) return std::unexpected(request.error());
@@ -180,12 +196,11 @@ transport::ControlAnswer NodeCore::Absorb(std::string_view body) {
       request->expected_cluster_id != identity_.cluster_id) {
     return Fail(Code::kConflict, "node " + identity_.name + " is not the one that was probed");
   }
-  if (arima::Status conf = raft::CheckConfState(request->conf); !conf) {
-    return Fail(Code::kInvalidArgument, conf.error().message);
-  }
+  if (arima::Status valid = CheckAbsorb(*request); !valid) return std::unexpected(valid.error());
   // What a removed member holds is a replica of the cluster that asks for it back.
-  bool rejoins =
-      identity_.state == IdentityState::kRemoved && request->cluster_id == identity_.cluster_id;
+  bool same_cluster = request->cluster_id == identity_.cluster_id;
+  bool rejoins = identity_.state == IdentityState::kRemoved && same_cluster &&
+                 request->member > identity_.member_id;
   if (!rejoins && !Pristine()) {
     return Fail(Code::kConflict, "node " + identity_.name + " holds data or is joining others");
   }

@@ -131,25 +131,18 @@ void NodeCore::OnEvent(const transport::TransportEvent& event) {
 }
 
 service::Stats NodeCore::CurrentStats() {
-  raft::CoreStatus status = replica_->loop().Status();
+  raft::CoreStatus status = Status();
   status.applied = raft::Index(replica_->machine().applied_index());
-  // In its first milliseconds a founder's own entry is still on its way through the log.
-  auto own = status.conf->members.find(identity_.member_id);
-  if (own != status.conf->members.end() && own->second.name.empty()) {
-    auto conf = std::make_shared<raft::ConfState>(*status.conf);
-    conf->members[identity_.member_id].name = identity_.name;
-    conf->members[identity_.member_id].raft_address = options_.raft_address;
-    status.conf = std::move(conf);
-  }
   return BuildStats({status, identity_, clock_.NowNs(), replica_->machine().store_revision(),
                      replica_->machine().durable_applied_index()});
 }
 
 void NodeCore::Publish() {
-  raft::CoreStatus status = replica_->loop().Status();
+  raft::CoreStatus status = Status();
   Published published;
   published.view.node_name = identity_.name;
-  if (const raft::MemberInfo* leader = Find(KnownConf(), status.soft.leader)) {
+  const raft::ConfState& conf = seed_conf_.index > status.conf->index ? seed_conf_ : *status.conf;
+  if (const raft::MemberInfo* leader = Find(conf, status.soft.leader)) {
     published.view.leader_name = leader->name;
     published.view.leader_http_address = leader->http_address;
   }
@@ -157,7 +150,7 @@ void NodeCore::Publish() {
   published.view.removed = identity_.state == IdentityState::kRemoved;
   published.staleness = ProveStaleness(status, clock_.NowNs());
   shared_.Publish(std::move(published));
-  AnnounceOwnAddress(status);
+  AnnounceOwnAddress();
 }
 
 std::vector<service::Check> NodeCore::Readiness() {
@@ -229,10 +222,6 @@ void NodeCore::AddStorageMetrics(MetricList* out) {
                "segments the writer had to make itself because none was ready",
                Number(wal.inline_segments));
 
-  kv::EngineStats engine = replica_->machine().engine().stats();
-  out->Gauge("arima_storage_table_bytes", "bytes in table files", Number(engine.table_bytes));
-  out->Gauge("arima_storage_unflushed_bytes", "bytes in memory only",
-             Number(engine.unflushed_bytes));
   out->Gauge("arima_mvcc_current_revision", "store revision",
              Number(replica_->machine().store_revision()));
 }

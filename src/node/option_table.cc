@@ -63,7 +63,7 @@ constexpr OptionSpec kTable[] = {
      "memory for blocks read from the store", &Options::block_cache_bytes},
     {"wal-segment-bytes", "", OptionType::kBytes, "SIZE", "64MiB", 32 * kMiB, kGiB, "",
      "size of one file of the raft log", &Options::wal_segment_bytes},
-    {"log-level", "", OptionType::kChoice, "LEVEL", "info", 0, 0, "trace|debug|info|warn|error",
+    {"log-level", "", OptionType::kChoice, "LEVEL", "info", 0, 0, "debug|info|warn|error",
      "least important lines that are logged", &Options::log_level},
     {"log-format", "", OptionType::kChoice, "FORMAT", "text", 0, 0, "text|json",
      "log lines for people or for programs", &Options::log_format},

@@ -51,7 +51,7 @@ struct Options {
   uint64_t block_cache_bytes = 0;
   uint64_t wal_segment_bytes = 0;
 
-  std::string log_level;   // trace, debug, info, warn, error
+  std::string log_level;   // debug, info, warn, error
   std::string log_format;  // text, json
 
   // Host to bind the raft listener to; empty: 0.0.0.0 on the device lo, which reaches all of

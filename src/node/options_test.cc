@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <set>
 #include <sstream>
 
@@ -248,6 +249,16 @@ TEST(OptionTable, HelpShowsNameEnvironmentDefaultAndRangeOfEachOption) {
   }
   EXPECT_THAT(out.str(),
               HasSubstr("   --server-port PORT, -s PORT  (default: 2221; 1 to 65535)\n"));
+}
+
+// testdata/run_help.txt is what `arima run --help` prints under OPTIONS.
+TEST(OptionTable, HelpIsTheGoldenText) {
+  std::ifstream file(std::string(ARIMA_SOURCE_DIR) + "/testdata/run_help.txt");
+  std::ostringstream golden;
+  golden << file.rdbuf();
+  std::ostringstream out;
+  PrintOptions(out);
+  EXPECT_EQ(out.str(), golden.str());
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ Status Reconcile(const wal::RecoveredLog& log, const kv::AppliedState& applied) 
 }
 
 Result<raft::InitialState> MakeInitialState(wal::RecoveredLog log, const kv::AppliedState& applied,
-                                            IdentityState state) {
+                                            const Identity& identity) {
   Result<raft::ConfState> conf = codec::DecodeConfState(applied.conf);
   if (!conf) {
     return Fail(Code::kCorruption,
@@ -67,7 +67,9 @@ Result<raft::InitialState> MakeInitialState(wal::RecoveredLog log, const kv::App
     if (entry.index > initial.applied) initial.conf_entries.push_back(std::move(entry));
   }
   initial.tail = std::move(log.tail);
-  if (state == IdentityState::kRemoved) initial.disabled = raft::Disabled::kRemoved;
+  if (identity.state == IdentityState::kRemoved || LeavesOut(initial.conf, identity.member_id)) {
+    initial.disabled = raft::Disabled::kRemoved;
+  }
   return initial;
 }
 
@@ -79,6 +81,7 @@ raft::Config MakeConfig(const Identity& identity, const ReplicaOptions& options)
   config.election_ticks = options.election_ticks;
   config.heartbeat_ticks = options.heartbeat_ticks;
   config.tick_ns = options.loop.tick_ns;
+  config.confirm_removals = true;
   return config;
 }
 
@@ -112,7 +115,7 @@ Result<std::unique_ptr<Replica>> Replica::Open(DataDir& dir, const Identity& ide
     logger->Warn("old_database_not_removed", cleaned.error().ToString());
   }
 
-  auto initial = MakeInitialState(std::move(log), applied, identity.state);
+  auto initial = MakeInitialState(std::move(log), applied, identity);
   if (!initial) return std::unexpected(initial.error());
   raft::Config config = MakeConfig(identity, options);
   if (Status valid = config.Validate(); !valid) return std::unexpected(valid.error());
