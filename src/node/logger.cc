@@ -39,6 +39,12 @@ std::string_view LevelName(LogLevel level) {
   return "error";
 }
 
+// What does not apply to an event is given as an empty string, and left out of its line.
+bool SaysNothing(const LogField& field) {
+  const auto* text = std::get_if<std::string>(&field.value);
+  return text != nullptr && text->empty();
+}
+
 // A value that would blur a text line is printed as a JSON string.
 std::string TextValue(const std::string& value) {
   bool plain = !value.empty();
@@ -72,6 +78,7 @@ class Logger::Impl {
     line["event"] = event;
     line["message"] = message;
     for (const LogField& field : fields) {
+      if (SaysNothing(field)) continue;
       std::visit([&](const auto& value) { line[field.name] = value; }, field.value);
     }
     return boost::json::serialize(line);
@@ -84,6 +91,7 @@ class Logger::Impl {
     line.append(LevelName(at).size() == 4 ? "  " : " ");
     line.append(node).append(" ").append(event).append(": ").append(message);
     for (const LogField& field : fields) {
+      if (SaysNothing(field)) continue;
       line.append(" ").append(field.name).append("=");
       if (const auto* number = std::get_if<uint64_t>(&field.value)) {
         line.append(std::to_string(*number));

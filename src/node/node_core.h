@@ -99,6 +99,7 @@ class NodeCore final : public RaftLoopHost,
 
   void OnTick(uint64_t now_ns);
   void Publish();
+  std::string NameForLog(raft::MemberId id) const;
   void AnnounceOwnAddress();
   void SetState(IdentityState state);
   // What `conf_` says about this node's own membership.

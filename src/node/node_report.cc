@@ -115,19 +115,30 @@ void NodeCore::LogEvent(std::string_view event, std::string_view message) {
 }
 
 void NodeCore::OnEvent(const raft::Event& event) {
-  std::string member;
-  if (const raft::MemberInfo* info = Find(*conf_, event.member)) member = info->name;
-  logger_.Log(EventLevel(event.kind), EventName(event.kind), event.text,
+  std::string member = NameForLog(event.member);
+  std::string text = event.text;
+  if (event.kind == raft::EventKind::kNewLeader) text = "follows " + member;
+  if (event.kind == raft::EventKind::kTransferStarted) text = "hands leadership to " + member;
+  logger_.Log(EventLevel(event.kind), EventName(event.kind), text,
               {{"term", event.term.value}, {"member", member}});
+}
+
+// Empty for nobody; a member that this node does not know by name yet shows its id.
+std::string NodeCore::NameForLog(raft::MemberId id) const {
+  if (!id) return {};
+  const raft::MemberInfo* info = Find(KnownConf(), id);
+  return info != nullptr && !info->name.empty() ? info->name : "member " + std::to_string(id.value);
 }
 
 void NodeCore::OnEvent(const transport::TransportEvent& event) {
   using Kind = transport::TransportEvent::Kind;
   bool odd = event.kind == Kind::kBadInput || event.kind == Kind::kRefused ||
              event.kind == Kind::kRefusedOther || event.kind == Kind::kListenNarrowed;
-  logger_.Log(
-      odd ? LogLevel::kWarn : LogLevel::kInfo, EventName(event.kind), event.text,
-      {{"member", event.peer.value}, {"address", event.address}, {"suppressed", event.suppressed}});
+  std::string text = event.kind == Kind::kConnected ? "greeted" : event.text;
+  logger_.Log(odd ? LogLevel::kWarn : LogLevel::kInfo, EventName(event.kind), text,
+              {{"member", NameForLog(event.peer)},
+               {"address", event.address},
+               {"suppressed", event.suppressed > 0 ? std::to_string(event.suppressed) : ""}});
 }
 
 service::Stats NodeCore::CurrentStats() {
