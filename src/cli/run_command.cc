@@ -4,6 +4,8 @@
 // is handed over, requests in flight are answered, then everything is made durable.
 #include "cli/run_command.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
@@ -83,6 +85,24 @@ sigset_t BlockStopSignals() {
   return signals;
 }
 
+// Shells hand out 1,024 descriptors and allow many more. Each connection needs one; so does each
+// table file, peer and log segment.
+void RaiseFileLimit(const node::Options& options, node::Logger& logger) {
+  constexpr uint64_t kOwnFiles = 4096 + 1024;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const uint64_t wanted = options.max_connections + kOwnFiles;
+  if (limit.rlim_cur < wanted) {
+    limit.rlim_cur = std::min<rlim_t>(wanted, limit.rlim_max);
+    setrlimit(RLIMIT_NOFILE, &limit);  // what is not granted is reported below
+  }
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
+  logger.Warn("few_file_descriptors",
+              "this process may open " + std::to_string(limit.rlim_cur) +
+                  " files, --max-connections asks for " + std::to_string(wanted) +
+                  ": raise the hard limit (ulimit -Hn, LimitNOFILE=) or lower --max-connections");
+}
+
 void WarnIfOpen(const node::Options& options, node::Logger& logger) {
   if (options.RaftIsOpen()) {
     logger.Warn("raft_port_open",
@@ -123,6 +143,7 @@ int RunNode(const node::Options& options) {
   node::Logger logger(
       options.node_id, LevelOf(options.log_level),
       options.log_format == "json" ? node::LogFormat::kJson : node::LogFormat::kText);
+  RaiseFileLimit(options, logger);
   SystemClock clock;
   env::PosixEnv env;
   auto node = node::Node::Start(NodeOptionsOf(options), &env, &clock, &logger);
