@@ -184,7 +184,8 @@ class Cluster {
     }
   }
   ~Cluster() {
-    // Callbacks point into the test's locals, and every answer is owed.
+    // Every answer is owed, but the test's locals that it would go to are gone.
+    *listening_ = false;
     for (auto& node : nodes_) node->loop().FailAll({Code::kUnavailable, "the test is over"});
   }
 
@@ -232,7 +233,8 @@ class Cluster {
     write.checksum = raft::EntryChecksum(raft::EntryKind::kCommand, command);
     write.command = SharedBytes::Take(std::move(command));
     write.deadline_ns = now_ns() + timeout_ms * kMs;
-    write.done = [answer](Result<kv::ApplyResult> result) {
+    write.done = [answer, listening = listening_](Result<kv::ApplyResult> result) {
+      if (!*listening) return;
       ++answer->calls;
       answer->result = std::move(result);
     };
@@ -241,7 +243,8 @@ class Cluster {
   void Read(uint64_t id, ReadAnswer* answer, uint64_t timeout_ms = 5000) {
     ReadWaiter read;
     read.deadline_ns = now_ns() + timeout_ms * kMs;
-    read.done = [answer](Status status) {
+    read.done = [answer, listening = listening_](Status status) {
+      if (!*listening) return;
       ++answer->calls;
       answer->status = std::move(status);
     };
@@ -258,6 +261,7 @@ class Cluster {
   std::function<bool(Message&)> filter;
 
  private:
+  const std::shared_ptr<bool> listening_ = std::make_shared<bool>(true);
   static uint64_t Id(TestNode& node) { return node.id().value; }
   // The entry of its term is applied: the leader serves.
   static bool Idle(TestNode& node) {

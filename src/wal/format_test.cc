@@ -134,7 +134,8 @@ TEST(Record, ComesBackEqualAndAligned) {
   EXPECT_EQ(bytes.size(), RecordBytes(5));
   EXPECT_EQ(bytes.size() % 8, 0u);
   size_t size = 0;
-  auto record = DecodeRecord(bytes + "next", &size);
+  const std::string followed = bytes + "next";
+  auto record = DecodeRecord(followed, &size);  // points into it
   ASSERT_TRUE(record.has_value());
   EXPECT_EQ(size, bytes.size());
   EXPECT_EQ(record->index, 10u);
