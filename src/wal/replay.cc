@@ -128,6 +128,10 @@ Status Replay::ApplyTruncatePrefix(EntryId to) {
   const bool at_unknown_term = incomplete_ && to.index == state_.snapshot().index;
   if (!at_unknown_term) {
     if (auto s = state_.CheckTruncatePrefix(to); !s) return s;
+  } else if (to.index < state_.last() && to.term > state_.terms().TermAt(to.index + 1)) {
+    // No more than the order of terms can be checked there.
+    return Contradiction("the log is cut at " + std::to_string(to.index.value) + " of term " +
+                         std::to_string(to.term.value) + ", above that of the entry after it");
   }
   incomplete_ = false;
   snapshot_ = to;
