@@ -119,19 +119,26 @@ Status Replay::ApplyEntry(const Record& record, uint64_t offset) {
   return {};
 }
 
+// Among missing entries only the order of terms can be checked.
+bool Replay::TermFitsAmongMissing(EntryId to) const {
+  const EntryId known = state_.snapshot();
+  Term highest = state_.hard_state().term;
+  if (known.index < state_.last()) highest = state_.terms().TermAt(known.index + 1);
+  if (to.index < known.index && known.term) highest = known.term;
+  return snapshot_.term <= to.term && to.term <= highest;
+}
+
 Status Replay::ApplyTruncatePrefix(EntryId to) {
   if (to.index < snapshot_.index) return Contradiction("the log is cut below its beginning");
+  if (!incomplete_ || to.index > state_.snapshot().index) {
+    if (auto s = state_.CheckTruncatePrefix(to); !s) return s;
+  } else if (!TermFitsAmongMissing(to)) {
+    return Contradiction("the log is cut at " + std::to_string(to.index.value) + " of term " +
+                         std::to_string(to.term.value) + ", out of order");
+  }
   if (incomplete_ && to.index < state_.snapshot().index) {
     snapshot_ = to;
     return {};
-  }
-  const bool at_unknown_term = incomplete_ && to.index == state_.snapshot().index;
-  if (!at_unknown_term) {
-    if (auto s = state_.CheckTruncatePrefix(to); !s) return s;
-  } else if (to.index < state_.last() && to.term > state_.terms().TermAt(to.index + 1)) {
-    // No more than the order of terms can be checked there.
-    return Contradiction("the log is cut at " + std::to_string(to.index.value) + " of term " +
-                         std::to_string(to.term.value) + ", above that of the entry after it");
   }
   incomplete_ = false;
   snapshot_ = to;

@@ -42,6 +42,7 @@ class Replay {
  private:
   Status ApplyRecord(const Record& record, uint64_t offset);
   Status ApplyEntry(const Record& record, uint64_t offset);
+  bool TermFitsAmongMissing(raft::EntryId to) const;
   Status ApplyTruncatePrefix(raft::EntryId to);
   void ApplyReset(raft::EntryId snapshot);
   Status ApplyCheckpoint(const Checkpoint& checkpoint);
