@@ -96,6 +96,10 @@ Status Replay::ApplyEntry(const Record& record, uint64_t offset) {
   if (incomplete_ && id.index > snapshot_.index && id.index <= state_.snapshot().index) {
     // It replaces missing entries from here on; those before it stay missing. Their terms are
     // unknown, and only their order matters here.
+    if (id.term < snapshot_.term) {
+      return Contradiction("entry " + std::to_string(id.index.value) + " has term " +
+                           std::to_string(id.term.value) + ", below that of the log's beginning");
+    }
     const EntryId before{Term(0), id.index - 1};
     state_.Reset(before);
     incomplete_ = before.index > snapshot_.index;

@@ -66,5 +66,15 @@ TEST(Replay, ACutAmongMissingEntriesIsNotOfALaterTermThanWhatFollows) {
   }
 }
 
+TEST(Replay, AnEntryThatReplacesMissingOnesIsNotOfATermBeforeTheLogsBeginning) {
+  Replay replay;
+  ASSERT_TRUE(Start(&replay, {Point(1, 2), Point(8, 2), Hard(3, 0, 8)}));
+  EXPECT_FALSE(replay.Apply(OneFrame([](FrameBuilder* f) { f->Add(EntryRecord(5, 1)); }).Get()));
+  replay.Restart();
+  ASSERT_TRUE(Start(&replay, {Point(1, 2), Point(8, 2), Hard(3, 0, 5)}));
+  EXPECT_TRUE(replay.Apply(OneFrame([](FrameBuilder* f) { f->Add(EntryRecord(5, 2)); }).Get()));
+  EXPECT_EQ(replay.missing(), raft::Index(4));
+}
+
 }  // namespace
 }  // namespace arima::wal
