@@ -8,7 +8,8 @@
 namespace arima::kv {
 namespace {
 
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 2;
+constexpr uint8_t kVersionWithoutCompaction = 1;
 constexpr size_t kChecksumBytes = 8;
 
 std::unexpected<Error> BadRecord(Code code, std::string why) {
@@ -26,6 +27,7 @@ void EncodeApplied(const AppliedState& state, std::string* out) {
   writer.U64(state.revision);
   writer.U64(state.user_op_count);
   writer.U64(state.clock_ms);
+  writer.U64(state.compact_revision);
   const auto& id = state.cluster_id.bytes;
   writer.Raw({reinterpret_cast<const char*>(id.data()), id.size()});
   writer.Bytes(state.conf);
@@ -39,7 +41,8 @@ Result<AppliedState> DecodeApplied(std::string_view bytes) {
     return BadRecord(Code::kCorruption, "checksum mismatch");
   }
   ByteReader reader(body);
-  if (uint8_t version = reader.U8(); version != kVersion) {
+  const uint8_t version = reader.U8();
+  if (version != kVersion && version != kVersionWithoutCompaction) {
     return BadRecord(Code::kNotSupported, "unknown version " + std::to_string(version));
   }
   AppliedState state;
@@ -48,11 +51,17 @@ Result<AppliedState> DecodeApplied(std::string_view bytes) {
   state.revision = reader.U64();
   state.user_op_count = reader.U64();
   state.clock_ms = reader.U64();
+  if (version != kVersionWithoutCompaction) state.compact_revision = reader.U64();
   std::string_view id = reader.Raw(state.cluster_id.bytes.size());
   std::copy(id.begin(), id.end(), state.cluster_id.bytes.begin());
   state.conf = reader.Bytes();
   if (!reader.done()) return BadRecord(Code::kCorruption, "wrong length");
   if (state.revision == 0) return BadRecord(Code::kCorruption, "revision 0");
+  if (state.compact_revision == 0 || state.compact_revision > state.revision) {
+    return BadRecord(Code::kCorruption, "compaction revision " +
+                                            std::to_string(state.compact_revision) +
+                                            " with revision " + std::to_string(state.revision));
+  }
   return state;
 }
 

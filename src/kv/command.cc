@@ -7,7 +7,7 @@
 namespace arima::kv {
 namespace {
 
-enum class CommandType : uint8_t { kPut = 1, kDelete = 2 };
+enum class CommandType : uint8_t { kPut = 1, kDelete = 2, kCompact = 3 };
 constexpr uint8_t kCommandVersion = 1;
 constexpr uint8_t kClockVersion = 1;
 
@@ -21,6 +21,7 @@ std::string Head(CommandType type, size_t rest_bytes) {
 }
 
 std::string Encode(const PutCommand& put) {
+  ARIMA_ASSERT(CheckUserKey(put.key).has_value(), put.key.size());
   std::string out = Head(CommandType::kPut, 12 + put.key.size() + put.value.size());
   ByteWriter writer(&out);
   writer.U64(put.lease);
@@ -30,8 +31,15 @@ std::string Encode(const PutCommand& put) {
 }
 
 std::string Encode(const DeleteCommand& erase) {
+  ARIMA_ASSERT(CheckUserKey(erase.key).has_value(), erase.key.size());
   std::string out = Head(CommandType::kDelete, erase.key.size());
   out += erase.key;
+  return out;
+}
+
+std::string Encode(const CompactCommand& compact) {
+  std::string out = Head(CommandType::kCompact, 8);
+  ByteWriter(&out).U64(compact.revision);
   return out;
 }
 
@@ -51,15 +59,18 @@ Result<Command> DecodeDelete(ByteReader reader) {
   return erase;
 }
 
+Result<Command> DecodeCompact(ByteReader reader) {
+  CompactCommand compact{.revision = reader.U64()};
+  if (!reader.done()) {
+    return Fail(Code::kInvalidArgument, "compact command has a wrong length");
+  }
+  return compact;
+}
+
 }  // namespace
 
 std::string EncodeCommand(const Command& command) {
-  return std::visit(
-      [](const auto& c) {
-        ARIMA_ASSERT(CheckUserKey(c.key).has_value(), c.key.size());
-        return Encode(c);
-      },
-      command);
+  return std::visit([](const auto& c) { return Encode(c); }, command);
 }
 
 Result<Command> DecodeCommand(std::string_view bytes) {
@@ -73,6 +84,8 @@ Result<Command> DecodeCommand(std::string_view bytes) {
         return DecodePut(reader);
       case CommandType::kDelete:
         return DecodeDelete(reader);
+      case CommandType::kCompact:
+        return DecodeCompact(reader);
     }
   }
   return Fail(Code::kNotSupported, "command type " + std::to_string(type) + " version " +

@@ -20,7 +20,11 @@ struct PutCommand {
 struct DeleteCommand {
   std::string_view key;
 };
-using Command = std::variant<PutCommand, DeleteCommand>;
+// History before `revision` need not be kept any more. Proposed by the node, never by a client.
+struct CompactCommand {
+  uint64_t revision = 0;
+};
+using Command = std::variant<PutCommand, DeleteCommand, CompactCommand>;
 
 // Keys have 1..kUserKeyBytesMax bytes (kv/key_schema.h; asserted here, CheckUserKey before).
 std::string EncodeCommand(const Command& command);

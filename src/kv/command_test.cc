@@ -38,8 +38,18 @@ TEST(Command, DecodesWhatWasEncoded) {
   EXPECT_EQ(std::get<DeleteCommand>(*erase).key, key);
 }
 
+TEST(Command, CompactBytesAreAsWrittenInTheFormat) {
+  std::string bytes = EncodeCommand(CompactCommand{.revision = 7});
+  EXPECT_EQ(bytes, std::string("\x03\x01\x07\x00\x00\x00\x00\x00\x00\x00", 10));
+  Result<Command> compact = DecodeCommand(bytes);
+  ASSERT_TRUE(compact);
+  EXPECT_EQ(std::get<CompactCommand>(*compact).revision, 7);
+  EXPECT_EQ(DecodeCommand(bytes + "x").error().code, Code::kInvalidArgument);
+  EXPECT_EQ(DecodeCommand(bytes.substr(0, 9)).error().code, Code::kInvalidArgument);
+}
+
 TEST(Command, UnknownTypesAndVersionsAreNotSupported) {
-  for (std::string_view bytes : {"\x03\x01key", "\x01\x02key", "\x02\x09key", "\xFF\xFF"}) {
+  for (std::string_view bytes : {"\x04\x01key", "\x01\x02key", "\x02\x09key", "\xFF\xFF"}) {
     Result<Command> command = DecodeCommand(bytes);
     ASSERT_FALSE(command);
     EXPECT_EQ(command.error().code, Code::kNotSupported);

@@ -90,6 +90,9 @@ struct IterateOptions {
   std::string lower{};     // first key of the range; empty = from the start
   std::string upper{};     // first key after the range; empty = to the end
   bool fill_cache = true;  // false for scans that would push hot blocks out
+  // Seek and Next give up with kOverloaded after passing so many deleted entries; 0 = never. An
+  // engine that need not pass any never gives up.
+  uint64_t passed_max = 0;
 };
 
 enum class EngineState : uint8_t {
@@ -113,6 +116,7 @@ struct EngineStats {
   uint64_t cache_bytes = 0;
   uint64_t compaction_pending_bytes = 0;
   uint64_t flush_count = 0;
+  uint64_t dropped_count = 0;  // versions dropped because of RaiseHistoryFloor, in this life
   bool write_stalled = false;
 };
 
@@ -138,6 +142,15 @@ class Engine {
   // Makes everything written so far durable. With `wait` it is so on return; without, it is on its
   // way. Either may block while the engine is short of memory or disk bandwidth: not for hot paths.
   virtual Status Flush(bool wait) = 0;
+
+  // From now on nobody reads versions as of a revision below `revision`, and the engine may drop
+  // what only such a reader could see (FORMAT.md section 6), behind the caller's back, as soon as
+  // the batch of `position` is durable: a crash must not bring back a state that still promises
+  // them. Call it after readers on all threads can know. Neither argument ever decreases.
+  virtual void RaiseHistoryFloor(uint64_t revision, uint64_t position) = 0;
+  // Drops all that may be dropped, at once; may block for long. For tests and tools: the engine
+  // does so by itself in time, a piece here and a piece there.
+  virtual Status CompactAll() = 0;
 
   virtual EngineHealth health() const = 0;
   // Leaves kNoSpace after space was made; any other error stays and is returned. May block.

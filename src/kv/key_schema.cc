@@ -98,6 +98,12 @@ void SetDeletionKey(uint64_t revision, std::string_view user_key, std::string* o
   AppendEscaped(user_key, out);
 }
 
+std::string DeletionsFrom(uint64_t revision) {
+  std::string key(1, static_cast<char>(Table::kDeletions));
+  AppendBigEndian(revision, &key);
+  return key;
+}
+
 Result<KeyAndRevision> ParseVersionKey(std::string_view engine_key) {
   std::string_view rest = engine_key;
   if (!rest.starts_with(static_cast<char>(Table::kVersions))) {

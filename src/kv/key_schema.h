@@ -45,6 +45,9 @@ void SetVersionKey(std::string_view user_key, uint64_t revision, std::string* ou
 // `d` key of one deletion.
 void SetDeletionKey(uint64_t revision, std::string_view user_key, std::string* out);
 
+// The `d` keys of revisions at or after `revision` are at or after this one.
+std::string DeletionsFrom(uint64_t revision);
+
 struct KeyAndRevision {
   std::string user_key;
   uint64_t revision = 0;

@@ -181,6 +181,29 @@ void MemEngine::Prune() {
   }
 }
 
+void MemEngine::RaiseHistoryFloor(uint64_t revision, uint64_t position) {
+  history_floor_.Raise(revision, position);
+}
+
+// Drops what a compaction of the durable entries would, for good: they are gone after a crash too.
+Status MemEngine::CompactAll() {
+  MutexLock lock(&mutex_);
+  if (!view_sequences_.empty()) return {};
+  Prune();
+  VersionSieve sieve(history_floor_.At(durable_position_));
+  for (auto at = entries_.begin(); at != entries_.end();) {
+    const Version& oldest = at->second.front();
+    bool durable = oldest.sequence <= durable_sequence_ && oldest.value;
+    if (durable && sieve.Drops(at->first) && at->second.size() == 1) {
+      at = entries_.erase(at);
+      ++dropped_count_;
+    } else {
+      ++at;
+    }
+  }
+  return {};
+}
+
 uint64_t MemEngine::flush_wanted() const {
   MutexLock lock(&mutex_);
   return flush_wanted_;
@@ -220,6 +243,7 @@ EngineStats MemEngine::stats() const {
   for (const WrittenBatch& batch : unflushed_) stats.unflushed_bytes += batch.bytes;
   stats.entry_count = entries_.size();
   stats.flush_count = flush_count_;
+  stats.dropped_count = dropped_count_;
   return stats;
 }
 

@@ -17,6 +17,8 @@
 
 #include "base/mutex.h"
 #include "kv/engine.h"
+#include "kv/history_floor.h"
+#include "kv/version_sieve.h"
 
 namespace arima::kv {
 
@@ -34,6 +36,9 @@ class MemEngine final : public Engine {
   std::unique_ptr<Iterator> NewIterator(IterateOptions options) const override EXCLUDES(mutex_);
   uint64_t durable_position() const override EXCLUDES(mutex_);
   Status Flush(bool wait) override EXCLUDES(mutex_);
+  void RaiseHistoryFloor(uint64_t revision, uint64_t position) override;
+  // Does nothing while there are iterators: what they see must stay.
+  Status CompactAll() override EXCLUDES(mutex_);
   EngineHealth health() const override EXCLUDES(mutex_);
   Status Resume() override EXCLUDES(mutex_);
   EngineStats stats() const override EXCLUDES(mutex_);
@@ -84,6 +89,8 @@ class MemEngine final : public Engine {
   uint64_t flush_wanted_ GUARDED_BY(mutex_) = 0;
   uint64_t flush_count_ GUARDED_BY(mutex_) = 0;
   EngineHealth health_ GUARDED_BY(mutex_);
+  uint64_t dropped_count_ GUARDED_BY(mutex_) = 0;
+  HistoryFloor history_floor_;
 };
 
 }  // namespace arima::kv

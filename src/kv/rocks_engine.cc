@@ -23,6 +23,8 @@
 
 #include "base/assert.h"
 #include "kv/key_schema.h"
+#include "kv/rocks_garbage.h"
+#include "kv/rocks_history.h"
 #include "kv/rocks_listener.h"
 #include "kv/rocks_options.h"
 
@@ -50,6 +52,7 @@ class RocksIterator final : public Iterator {
         path_(path) {
     rocksdb::ReadOptions read;
     read.fill_cache = options_.fill_cache;
+    read.max_skippable_internal_keys = options_.passed_max;
     read.background_purge_on_iterator_cleanup = true;  // readers delete no files
     if (options_.one_user_key) {
       read.prefix_same_as_start = true;
@@ -91,13 +94,19 @@ class RocksIterator final : public Iterator {
 
 class RocksEngine final : public Engine {
  public:
-  RocksEngine(std::string path, std::shared_ptr<RocksListener> listener,
-              std::unique_ptr<rocksdb::DB> db)
-      : path_(std::move(path)), listener_(std::move(listener)), db_(std::move(db)) {
+  RocksEngine(const RocksEngineOptions& options, std::shared_ptr<RocksListener> listener,
+              std::shared_ptr<HistoryState> history, std::unique_ptr<rocksdb::DB> db)
+      : path_(options.path),
+        listener_(std::move(listener)),
+        history_(std::move(history)),
+        db_(std::move(db)),
+        sweeper_(db_.get(), history_, &listener_->tracker(), options) {
+    sweeper_.Start();
     write_options_.disableWAL = true;
     write_options_.sync = false;
   }
   ~RocksEngine() override {
+    sweeper_.Stop();
     // Flushes (avoid_flush_during_shutdown is off) and waits for background work. If that fails,
     // the raft log still has what is not durable here.
     db_->Close().PermitUncheckedError();
@@ -113,6 +122,10 @@ class RocksEngine final : public Engine {
   }
   uint64_t durable_position() const override { return listener_->tracker().durable_position(); }
   Status Flush(bool wait) override;
+  void RaiseHistoryFloor(uint64_t revision, uint64_t position) override {
+    history_->floor.Raise(revision, position);
+  }
+  Status CompactAll() override;
   EngineHealth health() const override { return listener_->health(); }
   Status Resume() override;
   EngineStats stats() const override;
@@ -129,7 +142,9 @@ class RocksEngine final : public Engine {
 
   const std::string path_;
   const std::shared_ptr<RocksListener> listener_;  // shared with RocksDB
+  const std::shared_ptr<HistoryState> history_;    // shared with RocksDB
   const std::unique_ptr<rocksdb::DB> db_;
+  GarbageSweeper sweeper_;
   rocksdb::WriteOptions write_options_;
   rocksdb::WriteBatch write_batch_;  // writer's; kept for its memory
 };
@@ -184,6 +199,16 @@ Status RocksEngine::Flush(bool wait) {
   return {};
 }
 
+Status RocksEngine::CompactAll() {
+  if (Status status = CheckWritable(); !status) return status;
+  rocksdb::CompactRangeOptions options;
+  options.exclusive_manual_compaction = false;
+  options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+  rocksdb::Status status = db_->CompactRange(options, nullptr, nullptr);
+  if (!status.ok()) return std::unexpected(MakeRocksError(status, "compaction", path_));
+  return {};
+}
+
 Status RocksEngine::Resume() {
   EngineHealth health = listener_->health();
   if (health.state == EngineState::kOk) return {};
@@ -216,6 +241,7 @@ EngineStats RocksEngine::stats() const {
   stats.write_stalled = Property(rocksdb::DB::Properties::kIsWriteStopped) != 0 ||
                         Property(rocksdb::DB::Properties::kActualDelayedWriteRate) != 0;
   stats.flush_count = listener_->flush_count();
+  stats.dropped_count = history_->dropped.load(std::memory_order_relaxed);
   for (int level = 0; level < db_->NumberLevels(); ++level) {
     std::string count;
     if (db_->GetProperty(rocksdb::DB::Properties::kNumFilesAtLevelPrefix + std::to_string(level),
@@ -272,10 +298,13 @@ Result<std::unique_ptr<Engine>> OpenRocksEngineOn(const RocksEngineOptions& opti
   auto listener = std::make_shared<RocksListener>(options.path);
   rocksdb::Options rocks_options = MakeRocksOptions(options, env);
   rocks_options.listeners.push_back(listener);
+  auto history = std::make_shared<HistoryState>();
+  rocks_options.compaction_filter_factory =
+      std::make_shared<HistoryFilterFactory>(history, listener);
   rocksdb::DB* db = nullptr;
   rocksdb::Status status = rocksdb::DB::Open(rocks_options, options.path, &db);
   if (!status.ok()) return std::unexpected(MakeRocksError(status, "open", options.path));
-  auto engine = std::make_unique<RocksEngine>(options.path, std::move(listener),
+  auto engine = std::make_unique<RocksEngine>(options, std::move(listener), std::move(history),
                                               std::unique_ptr<rocksdb::DB>(db));
   if (Status synced = SyncParent(options.path, env); !synced) {
     return std::unexpected(synced.error());

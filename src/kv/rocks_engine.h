@@ -36,6 +36,10 @@ struct RocksEngineOptions {
   bool compress = true;  // LZ4, but not for the two youngest levels
   int background_jobs = 2;
 
+  // History that may go is looked for so often, and at least so much of it is worth a compaction.
+  uint64_t sweep_pause_ms = 10'000;
+  uint64_t sweep_bytes_min = 1 << 20;
+
   // Gets one line for each warning or error that RocksDB would write to a log file of its own;
   // called from any thread. Null: they are dropped.
   std::function<void(std::string_view line)> log;

@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "kv/key_schema.h"
+#include "kv/rocks_history.h"
 
 namespace arima::kv {
 namespace {
@@ -115,6 +116,10 @@ void SetSizes(const RocksEngineOptions& options, rocksdb::Options* rocks) {
   rocks->target_file_size_base = options.table_file_bytes;
   rocks->target_file_size_multiplier = 2;
   rocks->max_background_jobs = options.background_jobs;
+  // Garbage that no estimate finds goes when its table is this old; RocksDB's own choice where
+  // there is a compaction filter.
+  rocks->periodic_compaction_seconds = uint64_t{30} * 24 * 3600;
+  rocks->table_properties_collector_factories.push_back(MakeGarbageNoteFactory());
   rocks->bytes_per_sync = 1 << 20;
   rocks->compaction_readahead_size = 2 << 20;
   rocks->compression = rocksdb::kNoCompression;
@@ -133,6 +138,8 @@ Code CodeOf(const rocksdb::Status& status) {
   if (status.IsIOError()) return Code::kIo;
   if (status.IsNotSupported()) return Code::kNotSupported;
   if (status.IsShutdownInProgress()) return Code::kUnavailable;
+  // An iterator passed more deleted entries than it was told to.
+  if (status.IsIncomplete()) return Code::kOverloaded;
   return Code::kInternal;
 }
 

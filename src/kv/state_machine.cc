@@ -26,6 +26,7 @@
 #include "kv/applied_record.h"
 #include "kv/command.h"
 #include "kv/engine.h"
+#include "kv/history_cleaner.h"
 #include "kv/key_schema.h"
 #include "kv/recent_keys.h"
 #include "kv/value_record.h"
@@ -36,10 +37,12 @@ class StateMachine::Impl {
  public:
   Impl(std::unique_ptr<Engine> engine, const StateMachineOptions& options)
       : engine_(std::move(engine)),
-        recent_keys_(options.recent_keys_bytes, options.recent_keys_hash_seed) {}
+        recent_keys_(options.recent_keys_bytes, options.recent_keys_hash_seed),
+        cleaner_(engine_.get()) {}
 
   Status Load(const AppliedState& initial);
   Status Apply(std::span<const Record> records, std::vector<ApplyResult>* results);
+  Result<bool> CleanStep();
   Result<ReadResult> Get(std::string_view key, uint64_t revision) const;
 
   AppliedState applied() const EXCLUDES(mutex_) {
@@ -48,6 +51,9 @@ class StateMachine::Impl {
   }
   uint64_t applied_index() const { return applied_index_.load(std::memory_order_acquire); }
   uint64_t store_revision() const { return store_revision_.load(std::memory_order_acquire); }
+  uint64_t compact_revision() const { return compact_revision_.load(std::memory_order_acquire); }
+  uint64_t written_bytes() const { return written_bytes_.load(std::memory_order_relaxed); }
+  uint64_t cleaned_count() const { return cleaned_count_.load(std::memory_order_relaxed); }
   Engine& engine() const { return *engine_; }
 
  private:
@@ -57,6 +63,7 @@ class StateMachine::Impl {
   Status ApplyCommand(std::string_view bytes, ApplyResult* result);
   Status Put(const PutCommand& put, ApplyResult* result);
   Status Delete(const DeleteCommand& erase, ApplyResult* result);
+  void Compact(const CompactCommand& compact);
   void ApplyClock(std::string_view bytes, ApplyResult* result);
 
   Result<KeyState*> StateOf(std::string_view key);
@@ -75,11 +82,16 @@ class StateMachine::Impl {
   std::unique_ptr<Iterator> misses_;          // engine as before the batch; made by its first miss
   std::string key_buffer_;
   std::string value_buffer_;
+  uint64_t batch_written_bytes_ = 0;
+  HistoryCleaner cleaner_;
 
   mutable Mutex mutex_;
   AppliedState published_ GUARDED_BY(mutex_);
   std::atomic<uint64_t> applied_index_{0};
   std::atomic<uint64_t> store_revision_{0};
+  std::atomic<uint64_t> compact_revision_{1};
+  std::atomic<uint64_t> written_bytes_{0};
+  std::atomic<uint64_t> cleaned_count_{0};
 };
 
 // ---------------------------------------------------------------------------------------- applying
@@ -99,6 +111,7 @@ Status StateMachine::Impl::Apply(std::span<const Record> records,
   }
   batch_.Clear();
   batch_keys_.clear();
+  batch_written_bytes_ = 0;
   recent_keys_.EvictOverflow();
   return status;
 }
@@ -157,8 +170,12 @@ static void Refuse(Error error, ApplyResult* result) {
 }
 
 Status StateMachine::Impl::ApplyCommand(std::string_view bytes, ApplyResult* result) {
-  ++next_.user_op_count;
   Result<Command> command = DecodeCommand(bytes);
+  if (command && std::holds_alternative<CompactCommand>(*command)) {
+    Compact(std::get<CompactCommand>(*command));
+    return {};
+  }
+  ++next_.user_op_count;
   if (!command) {
     Refuse(std::move(command.error()), result);
     return {};
@@ -186,6 +203,7 @@ Status StateMachine::Impl::Put(const PutCommand& put, ApplyResult* result) {
                    .value = put.value},
                   &value_buffer_);
   batch_.Put(key_buffer_, value_buffer_, put.value);
+  batch_written_bytes_ += key_buffer_.size() + value_buffer_.size() + put.value.size();
   result->create_revision = key.create_revision;
   result->version = key.version;
   return {};
@@ -204,10 +222,18 @@ Status StateMachine::Impl::Delete(const DeleteCommand& erase, ApplyResult* resul
   SetVersionKey(erase.key, revision, &key_buffer_);
   EncodeValueHead(key_buffer_, {.deleted = true}, &value_buffer_);
   batch_.Put(key_buffer_, value_buffer_);
+  batch_written_bytes_ += key_buffer_.size() + value_buffer_.size();
   SetDeletionKey(revision, erase.key, &key_buffer_);
   batch_.Put(key_buffer_, {});
   result->deleted = true;
   return {};
+}
+
+// Clamped, never refused: the proposer cannot know better than the log, and nobody waits for the
+// answer.
+void StateMachine::Impl::Compact(const CompactCommand& compact) {
+  uint64_t revision = std::min(compact.revision, next_.revision);
+  next_.compact_revision = std::max(next_.compact_revision, revision);
 }
 
 void StateMachine::Impl::ApplyClock(std::string_view bytes, ApplyResult* result) {
@@ -253,13 +279,19 @@ Status StateMachine::Impl::WriteBatch() {
   return engine_->Write(batch_, next_.index);
 }
 
+// The engine hears of a new compaction revision last: whatever it then drops, a reader that can see
+// the hole can see the revision too.
 void StateMachine::Impl::Publish() {
   store_revision_.store(next_.revision, std::memory_order_release);
+  bool compacted = compact_revision() != next_.compact_revision;
+  compact_revision_.store(next_.compact_revision, std::memory_order_release);
+  written_bytes_.fetch_add(batch_written_bytes_, std::memory_order_relaxed);
   {
     MutexLock lock(&mutex_);
     published_ = next_;
   }
   applied_index_.store(next_.index, std::memory_order_release);
+  if (compacted) engine_->RaiseHistoryFloor(next_.compact_revision, next_.index);
 }
 
 void StateMachine::Impl::ForgetBatch() {
@@ -268,8 +300,31 @@ void StateMachine::Impl::ForgetBatch() {
   next_ = published_;
 }
 
+// The batch ends with the `m` record like every other one: engines rely on it (rocks_engine.cc).
+Result<bool> StateMachine::Impl::CleanStep() {
+  const uint64_t compacted = next_.compact_revision;
+  if (cleaner_.Done(compacted)) return false;
+  batch_.Clear();
+  Status status = cleaner_.Step(compacted, &batch_);
+  const size_t removed = batch_.count();
+  if (status && removed > 0) status = WriteBatch();
+  batch_.Clear();
+  if (!status) return std::unexpected(status.error());
+  const bool progress = cleaner_.Commit();
+  cleaned_count_.fetch_add(removed, std::memory_order_relaxed);
+  return progress && !cleaner_.Done(compacted);
+}
+
 // ----------------------------------------------------------------------------------------- reading
 
+static Error Compacted(uint64_t revision, uint64_t oldest) {
+  return {Code::kCompacted, "revision " + std::to_string(revision) +
+                                " is no longer kept; the oldest that can be read is " +
+                                std::to_string(oldest)};
+}
+
+// In this order: the store revision is loaded, so the view has every version up to it; the view is
+// pinned; the compaction revision is loaded, so that if the view misses anything, this tells.
 Result<ReadResult> StateMachine::Impl::Get(std::string_view key, uint64_t revision) const {
   if (Status status = CheckUserKey(key); !status) return std::unexpected(status.error());
   ReadResult result{.store_revision = store_revision()};
@@ -278,8 +333,11 @@ Result<ReadResult> StateMachine::Impl::Get(std::string_view key, uint64_t revisi
                                             " is in the future, the store is at " +
                                             std::to_string(result.store_revision));
   }
-  // After the revision was loaded, so the view has every version up to it.
   std::unique_ptr<Iterator> it = engine_->NewIterator({.one_user_key = true});
+  const uint64_t oldest = compact_revision();
+  if (revision != 0 && revision < oldest) return std::unexpected(Compacted(revision, oldest));
+  // History never ends above the store revision, so this one has moved as well.
+  if (revision == 0 && result.store_revision < oldest) return Get(key, 0);
   it->Seek(VersionKey(key, revision != 0 ? revision : result.store_revision));
   if (Status status = it->status(); !status) return std::unexpected(status.error());
   if (!it->Valid()) return result;
@@ -352,12 +410,16 @@ Result<std::unique_ptr<StateMachine>> StateMachine::Open(std::unique_ptr<Engine>
 Status StateMachine::Apply(std::span<const Record> records, std::vector<ApplyResult>* results) {
   return impl_->Apply(records, results);
 }
+Result<bool> StateMachine::CleanStep() { return impl_->CleanStep(); }
 Result<ReadResult> StateMachine::Get(std::string_view key, uint64_t revision) const {
   return impl_->Get(key, revision);
 }
 AppliedState StateMachine::applied() const { return impl_->applied(); }
 uint64_t StateMachine::applied_index() const { return impl_->applied_index(); }
 uint64_t StateMachine::store_revision() const { return impl_->store_revision(); }
+uint64_t StateMachine::compact_revision() const { return impl_->compact_revision(); }
+uint64_t StateMachine::written_bytes() const { return impl_->written_bytes(); }
+uint64_t StateMachine::cleaned_count() const { return impl_->cleaned_count(); }
 uint64_t StateMachine::durable_applied_index() const { return impl_->engine().durable_position(); }
 Status StateMachine::Flush(bool wait) { return impl_->engine().Flush(wait); }
 Engine& StateMachine::engine() { return impl_->engine(); }

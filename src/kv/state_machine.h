@@ -52,9 +52,10 @@ struct ApplyResult {
 struct AppliedState {
   uint64_t index = 0;
   uint64_t term = 0;
-  uint64_t revision = 1;       // of the store; an empty store is at revision 1
-  uint64_t user_op_count = 0;  // commands ever applied; 0 = pristine
-  uint64_t clock_ms = 0;       // cluster time
+  uint64_t revision = 1;          // of the store; an empty store is at revision 1
+  uint64_t user_op_count = 0;     // commands ever applied; 0 = pristine
+  uint64_t clock_ms = 0;          // cluster time
+  uint64_t compact_revision = 1;  // the oldest that can be read; <= revision
   Uuid cluster_id;
   std::string conf;  // encoded raft::ConfState, opaque here
 };
@@ -92,13 +93,26 @@ class StateMachine {
   // repeated.
   Status Apply(std::span<const Record> records, std::vector<ApplyResult>* results);
 
+  // Removes a bounded piece of what no reader can see any more and compactions may not drop
+  // (FORMAT.md section 6). True: there is more to do at once; false: nothing before the next
+  // compact command. Changes no answer and no position. An error is the engine's, or kCorruption
+  // naming the entry; the same call may be repeated. Belongs to the thread of Apply.
+  Result<bool> CleanStep();
+
   // The newest visible version of `key`, or the one at `revision` when not 0. kInvalidArgument for
-  // a key of a wrong length or a revision that does not exist yet, kCorruption naming the record.
+  // a key of a wrong length or a revision that does not exist yet, kCompacted for one before
+  // compact_revision(), kCorruption naming the record.
   Result<ReadResult> Get(std::string_view key, uint64_t revision = 0) const;
 
-  AppliedState applied() const;            // a copy
-  uint64_t applied_index() const;          // one atomic load
-  uint64_t store_revision() const;         // one atomic load
+  AppliedState applied() const;       // a copy
+  uint64_t applied_index() const;     // one atomic load
+  uint64_t store_revision() const;    // one atomic load
+  uint64_t compact_revision() const;  // one atomic load; the oldest that can be read
+  // Bytes of all versions written since Open, keys included. What was written since a revision is
+  // taken for the size of the history since then: a version that was replaced is about as large
+  // as the one in its place.
+  uint64_t written_bytes() const;
+  uint64_t cleaned_count() const;          // engine entries removed by CleanStep since Open
   uint64_t durable_applied_index() const;  // what a crash now would leave
 
   // Starts making everything applied so far durable; `Wait` returns when it is. Flush at shutdown.

@@ -141,6 +141,10 @@ class CountingEngine final : public Engine {
   }
   uint64_t durable_position() const override { return engine_->durable_position(); }
   Status Flush(bool wait) override { return engine_->Flush(wait); }
+  void RaiseHistoryFloor(uint64_t revision, uint64_t position) override {
+    engine_->RaiseHistoryFloor(revision, position);
+  }
+  Status CompactAll() override { return engine_->CompactAll(); }
   EngineHealth health() const override { return engine_->health(); }
   Status Resume() override { return engine_->Resume(); }
   EngineStats stats() const override { return engine_->stats(); }

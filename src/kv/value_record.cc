@@ -56,6 +56,15 @@ void EncodeValueHead(std::string_view engine_key, const ValueRecord& record, std
   SetFixed(head->data(), RecordChecksum(engine_key, covered, value));
 }
 
+bool SupersedesAnother(std::string_view bytes) {
+  ByteReader reader(bytes);
+  reader.U32();
+  const uint8_t kind = reader.U8();
+  reader.U64();
+  const uint64_t version = reader.U64();
+  return kind == kDeletion || (reader.ok() && version > 1);
+}
+
 Result<ValueRecord> DecodeValue(std::string_view engine_key, std::string_view bytes) {
   ByteReader reader(bytes);
   uint32_t checksum = reader.U32();

@@ -1,0 +1,191 @@
+#include "kv/rocks_garbage.h"
+
+#include <rocksdb/sst_file_reader.h>
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace arima::kv {
+namespace {
+
+// A compaction is worth it when this part of what it rewrites goes away.
+constexpr double kGarbageShareMin = 0.25;
+// Notes read from tables in one sweep: nothing that grows with the data happens at once.
+constexpr size_t kLearnMax = 16;
+// Candidates whose whole job is worked out in one sweep.
+constexpr size_t kCandidatesMax = 8;
+
+bool Overlaps(const rocksdb::LiveFileMetaData& a, const rocksdb::LiveFileMetaData& b) {
+  return a.smallestkey <= b.largestkey && b.smallestkey <= a.largestkey;
+}
+
+}  // namespace
+
+GarbageSweeper::GarbageSweeper(rocksdb::DB* db, std::shared_ptr<HistoryState> history,
+                               const FlushTracker* tracker, const RocksEngineOptions& options)
+    : db_(*db), history_(std::move(history)), tracker_(*tracker), options_(options) {}
+
+GarbageSweeper::~GarbageSweeper() { ARIMA_ASSERT(!thread_.joinable()); }
+
+void GarbageSweeper::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void GarbageSweeper::Stop() {
+  {
+    MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  changed_.NotifyAll();
+  if (!thread_.joinable()) return;
+  db_.DisableManualCompaction();
+  thread_.join();
+}
+
+bool GarbageSweeper::Stopping() {
+  MutexLock lock(&mutex_);
+  return stopping_;
+}
+
+void GarbageSweeper::Run() {
+  while (true) {
+    while (!Stopping() && Sweep()) {
+    }
+    MutexLock lock(&mutex_);
+    if (!stopping_) changed_.WaitFor(&mutex_, std::chrono::milliseconds(options_.sweep_pause_ms));
+    if (stopping_) return;
+  }
+}
+
+bool GarbageSweeper::Sweep() {
+  const uint64_t floor = history_->floor.At(tracker_.durable_position());
+  if (floor <= 1) return false;
+  Tables tables;
+  db_.GetLiveFilesMetaData(&tables);
+  Learn(tables);
+  uint64_t newest = 0;
+  for (const auto& table : tables) newest = std::max(newest, table.file_number);
+  const bool known = notes_.size() == tables.size();
+  if (known && floor == last_floor_ && newest == last_table_) return false;
+  std::optional<Job> job = Choose(tables, floor);
+  if (!job) {
+    last_floor_ = floor;
+    last_table_ = newest;
+    return false;
+  }
+  rocksdb::CompactionOptions compaction;
+  compaction.compression = rocksdb::kDisableCompressionOption;  // as for other compactions
+  compaction.output_file_size_limit = 2 * options_.table_file_bytes;
+  // Refused where RocksDB has chosen the same tables meanwhile: then they are compacted anyway. An
+  // error of the disk is reported to the listener.
+  return db_.CompactFiles(compaction, job->names, job->level).ok();
+}
+
+void GarbageSweeper::Learn(const Tables& tables) {
+  std::set<uint64_t> live;
+  for (const auto& table : tables) live.insert(table.file_number);
+  std::erase_if(notes_, [&](const auto& note) { return !live.contains(note.first); });
+  size_t learnt = 0;
+  for (const auto& table : tables) {
+    if (notes_.contains(table.file_number)) continue;
+    if (++learnt > kLearnMax || Stopping()) return;
+    // One table only: RocksDB's own call for properties opens all tables of a range.
+    rocksdb::SstFileReader reader(db_.GetOptions());
+    GarbageNote note;
+    if (reader.Open(table.db_path + table.name).ok()) {
+      note = ReadGarbageNote(reader.GetTableProperties()->user_collected_properties)
+                 .value_or(GarbageNote());
+    }
+    notes_.emplace(table.file_number, note);
+  }
+}
+
+// Null: nothing is known, or the floor is still below about half of what the table made obsolete.
+const GarbageNote* GarbageSweeper::NoteOf(const rocksdb::LiveFileMetaData& table,
+                                          uint64_t floor) const {
+  auto at = notes_.find(table.file_number);
+  if (at == notes_.end() || at->second.mean_revision > floor) return nullptr;
+  return &at->second;
+}
+
+std::optional<GarbageSweeper::Job> GarbageSweeper::Choose(const Tables& tables,
+                                                          uint64_t floor) const {
+  std::vector<Job> jobs;
+  Tables young;
+  Tables deep;
+  for (const auto& table : tables) {
+    const GarbageNote* note = NoteOf(table, floor);
+    if (table.level == 0) {
+      young.push_back(table);
+    } else if (note != nullptr && note->hidden_bytes + note->hiding_count > 0) {
+      deep.push_back(table);
+    }
+  }
+  auto guess = [&](const rocksdb::LiveFileMetaData& table) {
+    const GarbageNote& note = notes_.at(table.file_number);
+    const uint64_t entry_bytes = note.total_bytes / std::max<uint64_t>(1, table.num_entries);
+    return note.hidden_bytes + note.hiding_count * entry_bytes;
+  };
+  std::ranges::sort(deep, std::ranges::greater(), guess);
+  if (deep.size() > kCandidatesMax) deep.resize(kCandidatesMax);
+  if (!young.empty()) jobs.push_back(MakeJob(tables, young, floor));
+  for (const auto& table : deep) jobs.push_back(MakeJob(tables, {table}, floor));
+  std::erase_if(jobs, [&](const Job& job) {
+    return job.garbage_bytes < static_cast<double>(options_.sweep_bytes_min) ||
+           job.garbage_bytes < kGarbageShareMin * job.total_bytes;
+  });
+  auto best = std::ranges::max_element(jobs, {}, &Job::garbage_bytes);
+  if (best == jobs.end()) return std::nullopt;
+  return std::move(*best);
+}
+
+// `inputs` lie on one level. They go to the next level that holds anything, together with what they
+// overlap there; the lowest tables of all are rewritten where they are.
+GarbageSweeper::Job GarbageSweeper::MakeJob(const Tables& tables, const Tables& inputs,
+                                            uint64_t floor) const {
+  const int from = inputs.front().level;
+  Job job;
+  job.level = from == 0 ? db_.NumberLevels() - 1 : from;
+  int next = db_.NumberLevels();
+  for (const auto& table : tables) {
+    if (table.level > from) next = std::min(next, table.level);
+  }
+  if (next < db_.NumberLevels()) job.level = next;
+
+  double below_bytes = 0;
+  double below_entries = 0;
+  auto add = [&](const rocksdb::LiveFileMetaData& table) {
+    job.total_bytes += static_cast<double>(table.size);
+    const GarbageNote* note = NoteOf(table, floor);
+    if (note == nullptr || note->total_bytes == 0) return;
+    job.garbage_bytes += static_cast<double>(note->hidden_bytes) /
+                         static_cast<double>(note->total_bytes) * static_cast<double>(table.size);
+  };
+  double hiding = 0;
+  for (const auto& table : inputs) {
+    job.names.push_back(table.name);
+    add(table);
+    below_bytes += static_cast<double>(table.size);
+    below_entries += static_cast<double>(table.num_entries);
+    if (const GarbageNote* note = NoteOf(table, floor); note != nullptr) {
+      hiding += static_cast<double>(note->hiding_count);
+    }
+  }
+  if (job.level == from) return job;
+  for (const auto& table : tables) {
+    if (table.level != job.level) continue;
+    if (std::ranges::none_of(inputs, [&](const auto& in) { return Overlaps(in, table); })) continue;
+    add(table);
+    below_bytes += static_cast<double>(table.size);
+    below_entries += static_cast<double>(table.num_entries);
+  }
+  if (below_entries > 0) job.garbage_bytes += hiding * below_bytes / below_entries;
+  job.garbage_bytes = std::min(job.garbage_bytes, job.total_bytes);
+  return job;
+}
+
+}  // namespace arima::kv
