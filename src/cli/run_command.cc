@@ -53,6 +53,9 @@ node::NodeOptions NodeOptionsOf(const node::Options& options) {
   node.http_address = options.HttpAdvertised();
   node.value_bytes_max = options.max_value_bytes;
   node.replica = ReplicaOptionsOf(options);
+  node.history.max_age_ns = options.history_max_age_ms * 1'000'000;
+  node.history.max_bytes = options.history_max_bytes;
+  node.history.min_revisions = options.history_min_revisions;
   return node;
 }
 

@@ -62,14 +62,32 @@ void Applier::Submit(std::vector<raft::ApplyItem> items) {
 }
 
 void Applier::Run() {
+  bool cleaning = true;  // an earlier life may have left something
   while (true) {
-    std::vector<std::vector<raft::ApplyItem>> batches = queue_.PopAll();
-    if (batches.empty() || !ApplyAll(std::move(batches))) break;
+    const bool wait = !cleaning || queue_.closed();
+    std::vector<std::vector<raft::ApplyItem>> batches = wait ? queue_.PopAll() : queue_.TryPopAll();
+    if (batches.empty() && wait) break;
+    if (!batches.empty() && !ApplyAll(std::move(batches))) break;
+    cleaning = Clean();
   }
   if (Status flushed = machine_.Flush(true); !flushed) {
     // Nothing is lost: the log still holds what the database does not.
     logger_.Warn("flush_at_stop_failed", flushed.error().ToString());
   }
+}
+
+// Whatever is wrong here loses nothing: what is not removed takes space, and what the engine
+// suffers from meets the next batch too.
+bool Applier::Clean() {
+  if (clean_failed_) return false;
+  Result<bool> more = machine_.CleanStep();
+  if (more) return *more;
+  if (more.error().code != Code::kDiskFull) {
+    clean_failed_ = true;
+    logger_.Error("history_not_cleaned",
+                  "deleted keys keep their space until the next start: " + more.error().ToString());
+  }
+  return false;
 }
 
 // Hand-overs that came while the last batch was written become one batch.

@@ -1,7 +1,8 @@
 // Applier: the thread that owns the write side of the state machine.
 //
 // Takes committed entries in order, applies all that is queued as one batch, answers the clients
-// that wait for them, lets waiting reads go on, and reports progress to the core.
+// that wait for them, lets waiting reads go on, and reports progress to the core. Between batches,
+// and while there are none, it cleans up after history.
 //
 // Thread rule: Submit from the core thread; Start and Stop from the replica's owner.
 #pragma once
@@ -39,6 +40,8 @@ class Applier final : public ApplySink {
   // False: the node stops, and the disk is full; nothing more can be applied.
   bool ApplyAll(std::vector<std::vector<raft::ApplyItem>> batches);
   bool Apply(std::span<const raft::ApplyItem> items);
+  // Removes a piece of what history has left behind. False: nothing more to do now.
+  bool Clean();
   Status ApplyPatiently(const std::vector<kv::Record>& records,
                         std::vector<kv::ApplyResult>* results);
 
@@ -49,6 +52,7 @@ class Applier final : public ApplySink {
   Flusher& flusher_;
   Logger& logger_;
   BoundedQueue<std::vector<raft::ApplyItem>> queue_{UINT64_MAX};
+  bool clean_failed_ = false;
   std::thread thread_;
 };
 

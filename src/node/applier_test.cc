@@ -44,6 +44,10 @@ class SmallDisk final : public kv::Engine {
     ++(wait ? final_flushes : flushes);
     return base_.Flush(true);
   }
+  void RaiseHistoryFloor(uint64_t revision, uint64_t position) override {
+    base_.RaiseHistoryFloor(revision, position);
+  }
+  Status CompactAll() override { return base_.CompactAll(); }
   kv::EngineHealth health() const override { return {}; }
   Status Resume() override {
     ++resumes;
@@ -66,14 +70,18 @@ class SilentWaker final : public Waker {
   void Wake() override {}
 };
 
-raft::ApplyItem Put(uint64_t index, const std::string& key, const std::string& value) {
+raft::ApplyItem Command(uint64_t index, const kv::Command& command) {
   raft::ApplyItem item;
   item.entry.index = Index(index);
   item.entry.term = Term(2);
   item.entry.kind = raft::EntryKind::kCommand;
-  item.entry.payload = SharedBytes::Take(kv::EncodeCommand(kv::PutCommand{key, value, 0}));
+  item.entry.payload = SharedBytes::Take(kv::EncodeCommand(command));
   item.entry.checksum = raft::EntryChecksum(item.entry.kind, item.entry.payload.view());
   return item;
+}
+
+raft::ApplyItem Put(uint64_t index, const std::string& key, const std::string& value) {
+  return Command(index, kv::PutCommand{key, value, 0});
 }
 
 std::vector<raft::ApplyItem> One(raft::ApplyItem item) {
@@ -173,6 +181,33 @@ TEST_F(ApplierTest, ABatchIsOfBoundedSize) {
   Stop();
   EXPECT_EQ(machine_->applied_index(), 11u);
   EXPECT_EQ(disk_->writes, 4);  // three of 300 KiB fit into 1 MiB
+}
+
+TEST_F(ApplierTest, CleansUpAfterHistoryWhileNothingArrives) {
+  Start();
+  applier_->Submit(One(Put(2, "k", "v")));
+  applier_->Submit(One(Command(3, kv::DeleteCommand{"k"})));
+  applier_->Submit(One(Command(4, kv::CompactCommand{3})));
+  WaitFor([&] { return machine_->cleaned_count() == 3; });
+  EXPECT_EQ(machine_->applied_index(), 4u);
+  EXPECT_EQ(machine_->compact_revision(), 3u);
+}
+
+TEST_F(ApplierTest, GoesOnCleaningInItsNextLife) {
+  std::vector<kv::ApplyResult> results;
+  const std::string commands[] = {kv::EncodeCommand(kv::PutCommand{"k", "v", 0}),
+                                  kv::EncodeCommand(kv::DeleteCommand{"k"}),
+                                  kv::EncodeCommand(kv::CompactCommand{3})};
+  for (uint64_t i = 0; i < 3; ++i) {
+    kv::Record record{.index = 2 + i,
+                      .term = 2,
+                      .kind = kv::RecordKind::kCommand,
+                      .bytes = commands[i],
+                      .conf = {}};
+    ASSERT_TRUE(machine_->Apply({&record, 1}, &results));
+  }
+  Start();
+  WaitFor([&] { return machine_->cleaned_count() == 3; });
 }
 
 TEST_F(ApplierTest, StopAppliesWhatIsQueuedAndMakesItDurable) {

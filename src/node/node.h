@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "env/env.h"
+#include "node/history_keeper.h"
 #include "node/logger.h"
 #include "node/replica.h"
 #include "service/cluster_service.h"
@@ -32,6 +33,7 @@ struct NodeOptions {
   std::string http_address;         // host:port for clients
   uint64_t value_bytes_max = 0;
   ReplicaOptions replica;
+  HistoryOptions history;
 };
 
 class Node {

@@ -8,6 +8,7 @@
 #include "base/hex.h"
 #include "base/random.h"
 #include "codec/conf_codec.h"
+#include "kv/command.h"
 
 namespace arima::node {
 namespace {
@@ -31,7 +32,8 @@ NodeCore::NodeCore(const NodeOptions& options, Clock* clock, Logger* logger, Sha
       logger_(*logger),
       shared_(*shared),
       waker_(std::make_shared<IoWaker>(&io_)),
-      membership_(this) {}
+      membership_(this),
+      history_(options_.history) {}
 
 NodeCore::~NodeCore() = default;
 
@@ -80,6 +82,7 @@ arima::Status NodeCore::OpenReplica() {
     gone->set_value();
   });
   announcing_ = false;
+  history_.Forget();
   conf_ = replica_->loop().Status().conf;
   membership_.OnConfChanged(*conf_);
   FollowConf();
@@ -143,10 +146,20 @@ void NodeCore::Run() {
 
 void NodeCore::OnTick(uint64_t now_ns) {
   membership_.Poll(now_ns);
+  KeepHistory(now_ns);
   Publish();
   bool leads = replica_->loop().soft().role == raft::Role::kLeader;
   if (!leads) {
     for (auto& done : std::exchange(hand_over_waiters_, {})) done();
+  }
+}
+
+void NodeCore::KeepHistory(uint64_t now_ns) {
+  const kv::StateMachine& machine = replica_->machine();
+  history_.Note(now_ns, machine.store_revision(), machine.written_bytes());
+  if (replica_->loop().soft().role != raft::Role::kLeader) return;
+  if (auto revision = history_.Propose(now_ns, machine.compact_revision())) {
+    replica_->loop().ProposeOwn(kv::EncodeCommand(kv::CompactCommand{*revision}), now_ns);
   }
 }
 

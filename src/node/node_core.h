@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "node/bootstrap.h"
 #include "node/data_dir.h"
+#include "node/history_keeper.h"
 #include "node/identity.h"
 #include "node/logger.h"
 #include "node/membership.h"
@@ -98,6 +99,8 @@ class NodeCore final : public RaftLoopHost,
   void AddPeerMetrics(MetricList* out);
 
   void OnTick(uint64_t now_ns);
+  // Notes what is applied; the leader moves the end of history.
+  void KeepHistory(uint64_t now_ns);
   void Publish();
   std::string NameForLog(raft::MemberId id) const;
   void AnnounceOwnAddress();
@@ -129,6 +132,7 @@ class NodeCore final : public RaftLoopHost,
   std::shared_ptr<Replica> replica_;
   std::future<void> replica_gone_;  // ready when the last reference to it is dropped
   Membership membership_;
+  HistoryKeeper history_;
   bool stopping_ = false;
   bool announcing_ = false;  // a change of the own address is proposed
   uint64_t next_tick_ns_ = 0;

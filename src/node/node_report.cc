@@ -145,7 +145,8 @@ service::Stats NodeCore::CurrentStats() {
   raft::CoreStatus status = Status();
   status.applied = raft::Index(replica_->machine().applied_index());
   return BuildStats({status, identity_, clock_.NowNs(), replica_->machine().store_revision(),
-                     replica_->machine().durable_applied_index()});
+                     replica_->machine().durable_applied_index(),
+                     replica_->machine().compact_revision()});
 }
 
 void NodeCore::Publish() {
@@ -235,6 +236,14 @@ void NodeCore::AddStorageMetrics(MetricList* out) {
 
   out->Gauge("arima_mvcc_current_revision", "store revision",
              Number(replica_->machine().store_revision()));
+  out->Gauge("arima_mvcc_compact_revision", "oldest revision that can be read",
+             Number(replica_->machine().compact_revision()));
+  out->Counter("arima_mvcc_cleaned_entries_total",
+               "database entries of deleted keys removed after history had passed them",
+               Number(replica_->machine().cleaned_count()));
+  out->Counter("arima_mvcc_dropped_versions_total",
+               "replaced versions that compactions dropped after history had passed them",
+               Number(replica_->machine().engine().stats().dropped_count));
 }
 
 void NodeCore::AddPeerMetrics(MetricList* out) {

@@ -51,6 +51,10 @@ struct Options {
   uint64_t block_cache_bytes = 0;
   uint64_t wal_segment_bytes = 0;
 
+  uint64_t history_max_age_ms = 0;
+  uint64_t history_max_bytes = 0;
+  uint64_t history_min_revisions = 0;
+
   std::string log_level;   // debug, info, warn, error
   std::string log_format;  // text, json
 

@@ -15,6 +15,8 @@ namespace {
 constexpr uint64_t kExpiryStepNs = 20'000'000;
 // What a leader refused for the moment is not sent to it again at once.
 constexpr uint64_t kRetryStepNs = 50'000'000;
+// In the tags of proposals that nobody waits for.
+constexpr uint64_t kOwnTag = 1ull << 63;
 
 Error NotApplied(const raft::ProposalRejected& rejected) {
   using raft::RejectReason;
@@ -90,6 +92,14 @@ void RaftLoop::ProposeConf(raft::ConfChange change, bool force, ConfRejected rej
   uint64_t tag = next_tag_++;
   conf_proposals_.emplace(tag, std::move(rejected));
   core_.Step(raft::ProposeConf{tag, std::move(change), force}, now_ns);
+}
+
+void RaftLoop::ProposeOwn(std::string command, uint64_t now_ns) {
+  raft::Propose propose;
+  const uint32_t checksum = raft::EntryChecksum(raft::EntryKind::kCommand, command);
+  propose.proposals.push_back({next_tag_++ | kOwnTag, raft::EntryKind::kCommand, checksum,
+                               SharedBytes::Take(std::move(command))});
+  core_.Step(std::move(propose), now_ns);
 }
 
 void RaftLoop::Process(uint64_t now_ns) {
@@ -279,7 +289,7 @@ void RaftLoop::OnAccepted(std::vector<raft::ProposalAccepted> accepted) {
   std::vector<ProposalWaiter> waiters;
   waiters.reserve(accepted.size());
   for (const raft::ProposalAccepted& at : accepted) {
-    if (conf_proposals_.erase(at.tag) != 0) continue;
+    if ((at.tag & kOwnTag) != 0 || conf_proposals_.erase(at.tag) != 0) continue;
     last_write_ = std::max(last_write_, at.index);
     auto it = undecided_.find(at.tag);
     if (it == undecided_.end()) continue;  // its deadline passed

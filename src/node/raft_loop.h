@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "node/inbox.h"
@@ -89,6 +90,10 @@ class RaftLoop {
   // Buffers one input of the transport or of membership for the next Process.
   void Step(raft::Input input, uint64_t now_ns);
   void ProposeConf(raft::ConfChange change, bool force, ConfRejected rejected, uint64_t now_ns);
+
+  // Proposes a command of the node's own; nobody waits for it, and whether it is taken is seen in
+  // the state machine. Not a client's write in the sense of last_write().
+  void ProposeOwn(std::string command, uint64_t now_ns);
 
   // Takes the inbox, ticks when due, and hands everything out.
   void Process(uint64_t now_ns);

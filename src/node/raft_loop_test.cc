@@ -785,6 +785,23 @@ TEST(RaftLoop, KnowsWhereTheLastClientWriteMayStand) {
   EXPECT_EQ(cluster.node(1).loop().last_write(), Index(3)) << "it will be applied nevertheless";
 }
 
+TEST(RaftLoop, ACommandOfItsOwnIsAppliedAndIsNoClientWrite) {
+  Cluster cluster(1);
+  cluster.Settle();
+  WriteAnswer write;
+  cluster.Write(1, "k", &write);
+  cluster.Settle();
+  ASSERT_TRUE(write.ok());
+  TestNode& node = cluster.node(1);
+  const Index last_write = node.loop().last_write();
+  node.loop().ProposeOwn(kv::EncodeCommand(kv::CompactCommand{2}), cluster.now_ns());
+  cluster.Settle();
+  EXPECT_EQ(node.machine().compact_revision(), 2u);
+  EXPECT_EQ(node.machine().applied().user_op_count, 1u);
+  EXPECT_EQ(node.loop().last_write(), last_write);
+  EXPECT_EQ(node.loop().pending_writes(), 0u);
+}
+
 TEST(RaftLoop, WhatWasSteppedOutsideOfProcessIsDueAtOnce) {
   Cluster cluster(1);
   cluster.Settle();

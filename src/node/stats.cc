@@ -108,6 +108,7 @@ service::Stats BuildStats(const StatsInput& input) {
       {"member_id", number(input.identity.member_id.value)},
       {"durable_applied_index", number(input.durable_applied_index)},
       {"revision", number(input.store_revision)},
+      {"compact_revision", number(input.compact_revision)},
   };
   for (const raft::PeerStatus& peer : core.peers) {
     std::string name = NameOf(*core.conf, peer.id);

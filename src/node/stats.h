@@ -17,6 +17,7 @@ struct StatsInput {
   uint64_t now_ns = 0;
   uint64_t store_revision = 0;
   uint64_t durable_applied_index = 0;
+  uint64_t compact_revision = 0;
 };
 
 service::Stats BuildStats(const StatsInput& input);

@@ -100,7 +100,7 @@ class BuildStatsTest : public ::testing::Test {
   }
   std::map<std::string, std::string> Build() {
     std::map<std::string, std::string> stats;
-    for (auto& [name, value] : BuildStats({core_, identity_, kNow, 7, 15})) {
+    for (auto& [name, value] : BuildStats({core_, identity_, kNow, 7, 15, 3})) {
       EXPECT_TRUE(stats.emplace(name, value).second) << name << " appears twice";
     }
     return stats;

@@ -1,0 +1,54 @@
+#include "node/history_keeper.h"
+
+#include <algorithm>
+
+namespace arima::node {
+namespace {
+
+// The end of history is known this exactly; their sum bounds the number of marks.
+constexpr uint64_t kMarksPerAge = 256;
+constexpr uint64_t kMarksPerSize = 64;
+
+constexpr uint64_t kProposeStepNs = 1'000'000'000;
+// A smaller step waits longer.
+constexpr uint64_t kUsefulRevisions = 100;
+constexpr uint64_t kSmallStepNs = 30'000'000'000;
+
+}  // namespace
+
+void HistoryKeeper::Note(uint64_t now_ns, uint64_t revision, uint64_t written_bytes) {
+  revision_ = revision;
+  bool due = marks_.empty();
+  if (!due && marks_.back().revision != revision) {
+    due = now_ns - marks_.back().time_ns >= options_.max_age_ns / kMarksPerAge ||
+          written_bytes - marks_.back().written_bytes >= options_.max_bytes / kMarksPerSize;
+  }
+  if (due && revision > target_) marks_.push_back({now_ns, revision, written_bytes});
+  while (!marks_.empty() && (now_ns - marks_.front().time_ns >= options_.max_age_ns ||
+                             written_bytes - marks_.front().written_bytes > options_.max_bytes)) {
+    target_ = std::max(target_, marks_.front().revision);
+    marks_.pop_front();
+  }
+}
+
+std::optional<uint64_t> HistoryKeeper::Propose(uint64_t now_ns, uint64_t compact_revision) {
+  if (revision_ <= options_.min_revisions) return std::nullopt;
+  const uint64_t target = std::min(target_, revision_ - options_.min_revisions);
+  if (target <= compact_revision) return std::nullopt;
+  if (proposed_ns_) {
+    const uint64_t passed_ns = now_ns - *proposed_ns_;
+    const bool useful = target - compact_revision >= kUsefulRevisions;
+    if (passed_ns < (useful ? kProposeStepNs : kSmallStepNs)) return std::nullopt;
+  }
+  proposed_ns_ = now_ns;
+  return target;
+}
+
+void HistoryKeeper::Forget() {
+  marks_.clear();
+  revision_ = 1;
+  target_ = 1;
+  proposed_ns_.reset();
+}
+
+}  // namespace arima::node
