@@ -10,9 +10,10 @@ constexpr uint64_t kMarksPerAge = 256;
 constexpr uint64_t kMarksPerSize = 64;
 
 constexpr uint64_t kProposeStepNs = 1'000'000'000;
-// A smaller step waits longer.
+// A smaller step waits longer: for this part of the age, so that it costs little and is not late.
 constexpr uint64_t kUsefulRevisions = 100;
-constexpr uint64_t kSmallStepNs = 30'000'000'000;
+constexpr uint64_t kSmallStepsPerAge = 20;
+constexpr uint64_t kSmallStepNsMax = 30'000'000'000;
 
 }  // namespace
 
@@ -38,7 +39,9 @@ std::optional<uint64_t> HistoryKeeper::Propose(uint64_t now_ns, uint64_t compact
   if (proposed_ns_) {
     const uint64_t passed_ns = now_ns - *proposed_ns_;
     const bool useful = target - compact_revision >= kUsefulRevisions;
-    if (passed_ns < (useful ? kProposeStepNs : kSmallStepNs)) return std::nullopt;
+    const uint64_t small_step_ns =
+        std::clamp(options_.max_age_ns / kSmallStepsPerAge, kProposeStepNs, kSmallStepNsMax);
+    if (passed_ns < (useful ? kProposeStepNs : small_step_ns)) return std::nullopt;
   }
   proposed_ns_ = now_ns;
   return target;
