@@ -244,7 +244,10 @@ TEST(HistoryFloorTest, CountsOnlyOnceItsBatchIsDurable) {
 }
 
 TEST(AppliedRecord, AVersionOneRecordIsReadAsOneWithAllHistory) {
-  AppliedState state{.index = 7, .term = 2, .revision = 9};
+  AppliedState state;
+  state.index = 7;
+  state.term = 2;
+  state.revision = 9;
   std::string current;
   EncodeApplied(state, &current);
   std::string old = current.substr(0, 41) + current.substr(49);

@@ -203,7 +203,7 @@ Status RocksEngine::CompactAll() {
   if (Status status = CheckWritable(); !status) return status;
   rocksdb::CompactRangeOptions options;
   options.exclusive_manual_compaction = false;
-  options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+  options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
   rocksdb::Status status = db_->CompactRange(options, nullptr, nullptr);
   if (!status.ok()) return std::unexpected(MakeRocksError(status, "compaction", path_));
   return {};

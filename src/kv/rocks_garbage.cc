@@ -67,16 +67,8 @@ bool GarbageSweeper::Sweep() {
   Tables tables;
   db_.GetLiveFilesMetaData(&tables);
   Learn(tables);
-  uint64_t newest = 0;
-  for (const auto& table : tables) newest = std::max(newest, table.file_number);
-  const bool known = notes_.size() == tables.size();
-  if (known && floor == last_floor_ && newest == last_table_) return false;
   std::optional<Job> job = Choose(tables, floor);
-  if (!job) {
-    last_floor_ = floor;
-    last_table_ = newest;
-    return false;
-  }
+  if (!job) return false;
   rocksdb::CompactionOptions compaction;
   compaction.compression = rocksdb::kDisableCompressionOption;  // as for other compactions
   compaction.output_file_size_limit = 2 * options_.table_file_bytes;

