@@ -209,19 +209,33 @@ class Cluster(ClusterTest):
 
     def test_a_member_whose_disk_was_wiped_joins_again(self):
         leader = self.leader()
-        wiped = self.followers()[0]
+        wiped, asked = self.followers()
         self.assert_status(leader.put("k", "v"), 200)
         wiped.kill()
         shutil.rmtree(wiped.volume)
         wiped.start()
-        # Its old self still counts as a voter, so taking it out is for the operator to say.
-        self.assertIn("/raft/remove", self.assert_error(leader.join(wiped), 409)["error"])
-        self.assert_status(leader.remove(wiped.name), 200)
-        self.join(leader, wiped)
+        # Its old self still counts as a voter: one change takes that vote out and puts the new one
+        # in, so the answer comes when the old one is silent for long enough.
+        self.join(asked, wiped)
         wait_until(lambda: wiped.get("k").status == 200, "it serves again")
         self.assert_value(wiped.get("k"), "k", "v")
         self.assertEqual(leader.stats()["num_peers"], "2")
+        self.assertEqual(leader.stats()["latest_configuration"].count(f"ID:{wiped.name} "), 1)
         self.assert_writes_go_on()
+
+    def test_a_member_without_its_disk_is_not_replaced_while_its_vote_is_needed(self):
+        leader, gone = self.leader(), self.followers()
+        self.assert_status(leader.put("k", "v"), 200)
+        for node in gone:
+            node.kill()
+        shutil.rmtree(gone[0].volume)
+        gone[0].start()
+        body = self.assert_error(leader.join(gone[0]), 503)
+        self.assertIn("counts as a voter", body["error"])
+        gone[1].start()
+        self.join(gone[1], gone[0])
+        self.assert_writes_go_on()
+        self.assert_value(gone[0].get("k"), "k", "v")
 
     def test_requests_to_any_node_are_answered(self):
         """Writes are forwarded, reads are linearizable everywhere: read your write elsewhere."""

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "node/answer_codec.h"
+#include "node/conf_lookup.h"
 
 namespace arima::node {
 namespace {
@@ -17,6 +18,15 @@ Error NoLeader() {
   return {Code::kUnavailable,
           "no leader could be asked, nothing was changed; repeat the request when the cluster has "
           "a leader"};
+}
+
+// A cluster that needs the very vote that was lost (docs/design/raft.md 8.6).
+Error LostVote(const raft::MemberInfo& member) {
+  return {Code::kUnavailable,
+          "no leader could be asked, nothing was changed. Node " + member.name +
+              " counts as a voter under an older data directory; if the other voters are up and "
+              "there is no leader, they are no majority without it: start it with that directory, "
+              "or bring back the others, then repeat the request"};
 }
 
 Error LeaderLost() {
@@ -128,7 +138,14 @@ void ForwardQueue::Retry(Item& item, bool maybe_done) {
 }
 
 void ForwardQueue::Expire(Item& item) {
-  Refuse(item.request, item.request.maybe_done ? LeaderLost() : NoLeader());
+  if (item.request.maybe_done) return Refuse(item.request, LeaderLost());
+  Error error = NoLeader();
+  if (const auto* join = std::get_if<JoinCall>(&item.request.call)) {
+    const std::shared_ptr<const raft::ConfState> conf = host_.Status().conf;
+    const raft::MemberInfo* member = FindByName(*conf, join->request.node_id);
+    if (member != nullptr && IsVoter(*conf, member->id)) error = LostVote(*member);
+  }
+  Refuse(item.request, error);
 }
 
 void ForwardQueue::FailAll(const Error& error) {

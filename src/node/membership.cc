@@ -8,6 +8,8 @@
 //   probed: foreign, fresh, still starting -> probe again
 //   probed: foreign, pristine, unknown    -> AddLearner
 //   probed: foreign, pristine, learner    -> Absorb, then probe again
+//   probed: fresh under a member's name   -> AddLearner, Absorb, then Promote in one joint change
+//                                            that takes the lost member out (8.6)
 //
 // Rejected: remembering how far a join came. After a crash of the leader or of the target that
 // memory is wrong; the committed configuration and the target's own identity never are.
@@ -19,6 +21,7 @@
 #include "base/hex.h"
 #include "codec/conf_codec.h"
 #include "node/address.h"
+#include "node/conf_lookup.h"
 
 namespace arima::node {
 namespace {
@@ -36,28 +39,12 @@ constexpr uint64_t kUnreachablePauseNs = 1000 * kMs;
 constexpr uint64_t kHopelessPauseNs = 10'000 * kMs;
 // A new leader hears of its peers within this time; only then it can judge who is live.
 constexpr uint64_t kLiveQuorumWaitNs = 1000 * kMs;
+// Who was silent for so long may be taken for gone by a fresh node of its name.
+constexpr uint64_t kGoneAfterNs = 2000 * kMs;
+constexpr uint64_t kLookAgainPauseNs = 500 * kMs;
 constexpr uint64_t kTimeoutMsMax = 3600'000;
 constexpr size_t kRemovedNamesMax = 64;
 constexpr size_t kTasksMax = 64;
-constexpr char kAutoPromote[] = "auto_promote";
-
-const raft::MemberInfo* FindByName(const raft::ConfState& conf, const std::string& name) {
-  for (const auto& [id, member] : conf.members) {
-    if (member.name == name) return &member;
-  }
-  return nullptr;
-}
-
-const raft::MemberInfo* FindByAddress(const raft::ConfState& conf, const std::string& address) {
-  for (const auto& [id, member] : conf.members) {
-    if (member.raft_address == address) return &member;
-  }
-  return nullptr;
-}
-
-bool IsVoter(const raft::ConfState& conf, raft::MemberId id) {
-  return std::ranges::binary_search(conf.voters, id);
-}
 
 // The refusal will go away by itself.
 bool Passing(raft::RejectReason reason) {
@@ -67,11 +54,11 @@ bool Passing(raft::RejectReason reason) {
 
 Error Conflict(std::string message) { return {Code::kConflict, std::move(message)}; }
 
-Error NameTaken(const std::string& name) {
-  return Conflict("a member named " + name +
-                  " with another data directory is in this cluster; remove it first: POST "
-                  "/raft/remove {\"node_id\":\"" +
-                  name + "\"}");
+Error TwoOfOneName(const raft::MemberInfo& member, const std::string& address) {
+  return Conflict("a fresh node " + member.name + " answers at " + address +
+                  ", but the member of that name, whose data directory is another one, is still "
+                  "heard from (it was joined at " +
+                  member.raft_address + "); stop one of the two, then repeat the request");
 }
 
 uint64_t DeadlineNs(uint64_t timeout_ms, uint64_t now_ns) {
@@ -141,6 +128,10 @@ void Membership::StartJoin(JoinCall call, uint64_t deadline_ns, const raft::Core
     return call.done(std::unexpected(
         Conflict("node " + request.node_id + " leads this cluster; a node cannot join itself")));
   }
+  if (IsLeaving(request.node_id)) {
+    return call.done(std::unexpected(Conflict(
+        "node " + request.node_id + " is being removed; repeat this request when that has ended")));
+  }
   JoinPtr task;
   for (const JoinPtr& other : joins_) {
     if (other->name == request.node_id && !other->finished) task = other;
@@ -172,8 +163,7 @@ void Membership::StartJoin(JoinCall call, uint64_t deadline_ns, const raft::Core
 void Membership::StartRemove(RemoveCall call, uint64_t deadline_ns, const raft::CoreStatus& status,
                              uint64_t now_ns) {
   const service::RemoveRequest& request = call.request;
-  const raft::MemberInfo* member = FindByName(*status.conf, request.node_id);
-  bool known = member != nullptr ||
+  bool known = FindByName(*status.conf, request.node_id) != nullptr ||
                std::ranges::find(removed_names_, request.node_id) != removed_names_.end();
   if (!known) {
     return call.done(Fail(Code::kNotFound, "no member is named \"" + request.node_id +
@@ -182,9 +172,18 @@ void Membership::StartRemove(RemoveCall call, uint64_t deadline_ns, const raft::
   if (removes_.size() >= kTasksMax) {
     return call.done(Fail(Code::kOverloaded, "too many removals at once; repeat this one later"));
   }
+  // The later request counts: nobody promotes what is to go.
+  for (const JoinPtr& join : joins_) {
+    if (join->name != request.node_id || join->finished) continue;
+    join->finished = true;
+    Error stopped = Conflict("node " + request.node_id +
+                             " does not join: POST /raft/remove took it out meanwhile");
+    for (JoinWaiter& waiter : std::exchange(join->waiters, {})) {
+      waiter.done(std::unexpected(stopped));
+    }
+  }
   auto task = std::make_shared<RemoveTask>();
   task->name = request.node_id;
-  if (member != nullptr) task->id = member->id;
   task->force = request.force;
   task->deadline_ns = deadline_ns;
   task->done = std::move(call.done);
@@ -220,7 +219,9 @@ void Membership::Poll(uint64_t now_ns) {
   for (MembershipRequest& request : forward_.Poll(status, now_ns)) {
     Start(std::move(request), status, now_ns);
   }
+  if (!leads) leading_since_ns_ = 0;
   if (!leads) return;
+  if (leading_since_ns_ == 0) leading_since_ns_ = now_ns;
   AdoptLearners(status);
   for (const JoinPtr& task : std::list(joins_)) Advance(task, status, now_ns);
   for (const RemovePtr& task : std::list(removes_)) Advance(task, status, now_ns);
@@ -248,14 +249,17 @@ void Membership::AdoptLearners(const raft::CoreStatus& status) {
     if (!member.attributes.contains(kAutoPromote)) continue;
     bool known =
         std::ranges::any_of(joins_, [&](const JoinPtr& task) { return task->name == member.name; });
-    bool leaving =
-        std::ranges::any_of(removes_, [&](const RemovePtr& task) { return task->id == id; });
-    if (known || leaving || joins_.size() >= kTasksMax) continue;
+    if (known || IsLeaving(member.name) || joins_.size() >= kTasksMax) continue;
     auto task = std::make_shared<JoinTask>();
     task->name = member.name;
     task->address = member.raft_address;
     joins_.push_back(task);
   }
+}
+
+bool Membership::IsLeaving(const std::string& name) const {
+  return std::ranges::any_of(
+      removes_, [&](const RemovePtr& task) { return task->name == name && !task->finished; });
 }
 
 void Membership::Advance(const JoinPtr& task, const raft::CoreStatus& status, uint64_t now_ns) {
@@ -318,14 +322,17 @@ void Membership::AdvanceOurs(const JoinPtr& task, const raft::CoreStatus& status
   }
   const raft::MemberInfo& member = found->second;
   task->absorbed = true;
+  if (status.conf->joint()) return;  // it leaves that by itself
   if (member.raft_address != task->address) {
     UpdateAddress(task, member);
   } else if (IsVoter(*status.conf, member.id)) {
+    // Whom it replaced must not be waited for by anybody any more.
+    if (!status.removals_confirmed) return;
     Finish(*task, service::JoinResponse{true, host_.CurrentStats()});
   } else {
     auto peer = std::ranges::find(status.peers, member.id, &raft::PeerStatus::id);
     if (peer != status.peers.end() && peer->caught_up && peer->recent_active) {
-      Promote(task, member);
+      Promote(task, member, *status.conf);
     }
   }
 }
@@ -334,19 +341,42 @@ void Membership::AdvanceOurs(const JoinPtr& task, const raft::CoreStatus& status
 // new id (docs/design/raft.md 8.5).
 void Membership::RejoinRemoved(const JoinPtr& task, const raft::CoreStatus& status) {
   const ProbeAnswer& probe = *task->probe;
-  const raft::MemberInfo* member = FindByName(*status.conf, task->name);
-  if (member != nullptr && member->incarnation == probe.incarnation) {
+  if (const auto* member = FindByDirectory(*status.conf, task->name, probe.incarnation)) {
     Absorb(task, *member);
-  } else if (member != nullptr) {
-    Finish(*task, std::unexpected(NameTaken(task->name)));
   } else if (probe.state == transport::NodeState::kRemoved) {
-    AddLearner(task, *status.conf);
+    Admit(task, status);
   } else if (!AwaitSettled(*task)) {
     Finish(*task, std::unexpected(Conflict(
                       "node " + task->name +
                       " was removed from this cluster and has not learned "
                       "of it yet; repeat the request when its /raft/stats shows Shutdown")));
   }
+}
+
+// The target may become a member. If its name is taken by a member with another data directory,
+// that one is lost, or two processes claim one name; silence tells which.
+void Membership::Admit(const JoinPtr& task, const raft::CoreStatus& status) {
+  if (status.conf->joint()) return;
+  const raft::MemberInfo* lost = nullptr;
+  for (const raft::MemberInfo* member : FindAllByName(*status.conf, task->name)) {
+    bool judged = leading_since_ns_ != 0 && now_ns_ - leading_since_ns_ >= kGoneAfterNs;
+    if (!judged || HeardOf(status, member->id, now_ns_, kGoneAfterNs)) {
+      if (!AwaitSettled(*task)) {
+        return Finish(*task, std::unexpected(TwoOfOneName(*member, task->address)));
+      }
+      task->not_before_ns = now_ns_ + kLookAgainPauseNs;
+      return;
+    }
+    if (!IsVoter(*status.conf, member->id)) return TakeOutLearner(task, *member);
+    lost = member;
+  }
+  if (lost != nullptr && !HasLiveQuorumWithout(status, lost->id, now_ns_, kGoneAfterNs)) {
+    // Nothing can be committed without the vote that was lost; soon this node leads no longer, and
+    // ForwardQueue says why the request cannot be carried out.
+    task->not_before_ns = now_ns_ + kRetryPauseNs;
+    return;
+  }
+  AddLearner(task, *status.conf, lost);
 }
 
 bool Membership::AwaitSettled(JoinTask& task) {
@@ -360,8 +390,7 @@ bool Membership::AwaitSettled(JoinTask& task) {
 // The target belongs to another cluster: its own, if it is fresh.
 void Membership::AdvanceForeign(const JoinPtr& task, const raft::CoreStatus& status) {
   const ProbeAnswer& probe = *task->probe;
-  const raft::MemberInfo* member = FindByName(*status.conf, task->name);
-  bool ours = member != nullptr && member->incarnation == probe.incarnation;
+  const raft::MemberInfo* member = FindByDirectory(*status.conf, task->name, probe.incarnation);
   if (!probe.pristine) {
     // Nothing is in it, but its first entries are still being applied, or it is busy with a join.
     bool empty = probe.user_operations == 0 && probe.members <= 1 &&
@@ -375,11 +404,9 @@ void Membership::AdvanceForeign(const JoinPtr& task, const raft::CoreStatus& sta
                          " and holds data (" + std::to_string(probe.user_operations) +
                          " operations, " + std::to_string(probe.members) +
                          " members); start it with an empty volume directory to join");
-    if (ours && !task->absorbed && !IsVoter(*status.conf, member->id)) {
+    if (member != nullptr && !task->absorbed && !IsVoter(*status.conf, member->id)) {
       // It stopped being pristine between the probe and the absorb: take the learner out again.
-      raft::ConfChange change;
-      change.changes.push_back({raft::ConfOp::kRemove, *member});
-      Propose(task, std::move(change));
+      TakeOutLearner(task, *member);
       task->finished = true;
       for (JoinWaiter& waiter : std::exchange(task->waiters, {})) {
         waiter.done(std::unexpected(refusal));
@@ -387,17 +414,23 @@ void Membership::AdvanceForeign(const JoinPtr& task, const raft::CoreStatus& sta
       return;
     }
     Finish(*task, std::unexpected(std::move(refusal)));
-  } else if (ours) {
-    Absorb(task, *member);
   } else if (member != nullptr) {
-    Finish(*task, std::unexpected(NameTaken(task->name)));
+    Absorb(task, *member);
   } else {
-    AddLearner(task, *status.conf);
+    Admit(task, status);
   }
 }
 
-void Membership::AddLearner(const JoinPtr& task, const raft::ConfState& conf) {
-  if (const raft::MemberInfo* taken = FindByAddress(conf, task->address)) {
+void Membership::TakeOutLearner(const JoinPtr& task, const raft::MemberInfo& member) {
+  raft::ConfChange change;
+  change.changes.push_back({raft::ConfOp::kRemove, member});
+  Propose(task, std::move(change));
+}
+
+// What it replaces stands in the configuration, so that whoever leads then finishes the work.
+void Membership::AddLearner(const JoinPtr& task, const raft::ConfState& conf,
+                            const raft::MemberInfo* lost) {
+  if (const raft::MemberInfo* taken = FindOtherAtAddress(conf, task->address, task->name)) {
     Finish(*task, std::unexpected(Conflict("address " + task->address + " is in use by member " +
                                            taken->name)));
     return;
@@ -408,11 +441,16 @@ void Membership::AddLearner(const JoinPtr& task, const raft::ConfState& conf) {
   member.http_address = task->probe->http_address;
   member.incarnation = task->probe->incarnation;
   member.attributes[kAutoPromote] = "1";
+  if (lost != nullptr) member.attributes[kReplaces] = std::to_string(lost->id.value);
   if (Status fits = codec::CheckMemberLimits(member); !fits) {
     Finish(*task, std::unexpected(fits.error()));
     return;
   }
-  host_.LogEvent("join_started", "adding " + task->name + " at " + task->address + " as learner");
+  host_.LogEvent("join_started", "adding " + task->name + " at " + task->address + " as learner" +
+                                     (lost == nullptr ? ""
+                                                      : "; it is to replace member " +
+                                                            std::to_string(lost->id.value) +
+                                                            ", whose data directory is gone"));
   raft::ConfChange change;
   change.changes.push_back({raft::ConfOp::kAddLearner, std::move(member)});
   Propose(task, std::move(change));
@@ -443,8 +481,14 @@ void Membership::Absorb(const JoinPtr& task, const raft::MemberInfo& member) {
              });
 }
 
-void Membership::Promote(const JoinPtr& task, const raft::MemberInfo& member) {
+// With a member to replace this is a joint change: at no moment do fewer count, and the vote that
+// is lost never counts beside the one that takes its place.
+void Membership::Promote(const JoinPtr& task, const raft::MemberInfo& member,
+                         const raft::ConfState& conf) {
   raft::ConfChange change;
+  if (const raft::MemberInfo* lost = FindReplaced(conf, member)) {
+    change.changes.push_back({raft::ConfOp::kRemove, *lost});
+  }
   change.changes.push_back({raft::ConfOp::kAddVoter, member});
   Propose(task, std::move(change));
 }
@@ -520,9 +564,9 @@ void Membership::Finish(RemoveTask& task, Result<service::RemoveResponse> result
 
 void Membership::Advance(const RemovePtr& task, const raft::CoreStatus& status, uint64_t now_ns) {
   if (task->finished) return;
-  auto member = status.conf->members.find(task->id);
-  bool own = task->id == status.id;
-  bool gone = member == status.conf->members.end();
+  std::vector<const raft::MemberInfo*> members = FindAllByName(*status.conf, task->name);
+  bool own = std::ranges::find(members, status.id, &raft::MemberInfo::id) != members.end();
+  bool gone = members.empty();
   if (gone && status.removals_confirmed) {
     if (task->open_proposals > 0) {
       host_.LogEvent("member_removed", "node " + task->name + " was removed");
@@ -530,9 +574,11 @@ void Membership::Advance(const RemovePtr& task, const raft::CoreStatus& status, 
     Finish(*task, service::RemoveResponse{host_.CurrentStats()});
   } else if (now_ns >= task->deadline_ns) {
     Finish(*task, std::unexpected(WhyNotRemoved(*task, own, gone)));
-  } else if (gone || now_ns < task->not_before_ns) {
+  } else if (gone || now_ns < task->not_before_ns || status.conf->joint()) {
     return;
-  } else if (status.conf->voters.size() == 1 && IsVoter(*status.conf, task->id)) {
+  } else if (status.conf->voters.size() == 1 &&
+             std::ranges::find(members, status.conf->voters[0], &raft::MemberInfo::id) !=
+                 members.end()) {
     Finish(*task, std::unexpected(Conflict("node " + task->name +
                                            " is the last voter; a cluster needs at least one")));
   } else if (own) {
@@ -541,7 +587,7 @@ void Membership::Advance(const RemovePtr& task, const raft::CoreStatus& status, 
     host_.TransferLeadership();
   } else {
     task->not_before_ns = now_ns + kRetryPauseNs;
-    ProposeRemoval(task, member->second);
+    ProposeRemoval(task, members);
   }
 }
 
@@ -565,10 +611,13 @@ Error Membership::WhyNotRemoved(const RemoveTask& task, bool own, bool gone) con
                     "changed, repeat the request"};
 }
 
-void Membership::ProposeRemoval(const RemovePtr& task, const raft::MemberInfo& member) {
+void Membership::ProposeRemoval(const RemovePtr& task,
+                                const std::vector<const raft::MemberInfo*>& members) {
   ++task->open_proposals;
   raft::ConfChange change;
-  change.changes.push_back({raft::ConfOp::kRemove, member});
+  for (const raft::MemberInfo* member : members) {
+    change.changes.push_back({raft::ConfOp::kRemove, *member});
+  }
   host_.ProposeConf(std::move(change), task->force,
                     [this, weak = std::weak_ptr(task)](const raft::ProposalRejected& rejected) {
                       RemovePtr alive = weak.lock();

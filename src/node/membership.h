@@ -67,7 +67,6 @@ class Membership {
   };
   struct RemoveTask {
     std::string name;
-    raft::MemberId id;  // 0: removed before the request came
     bool force = false;
     uint32_t open_proposals = 0;      // taken, or not answered yet
     uint64_t not_ready_since_ns = 0;  // 0: not refused for want of a live quorum
@@ -88,6 +87,7 @@ class Membership {
                    uint64_t now_ns);
   void Redirect(uint64_t now_ns);  // leadership is gone: tasks go to the new leader
 
+  bool IsLeaving(const std::string& name) const;
   void AdoptLearners(const raft::CoreStatus& status);
   void Advance(const JoinPtr& task, const raft::CoreStatus& status, uint64_t now_ns);
   void Probe(const JoinPtr& task, bool known_member);
@@ -96,9 +96,12 @@ class Membership {
   void AdvanceForeign(const JoinPtr& task, const raft::CoreStatus& status);
   // True: probe again after a pause. False: it has been so for too long.
   bool AwaitSettled(JoinTask& task);
-  void AddLearner(const JoinPtr& task, const raft::ConfState& conf);
+  void Admit(const JoinPtr& task, const raft::CoreStatus& status);
+  void TakeOutLearner(const JoinPtr& task, const raft::MemberInfo& member);
+  // `lost`: the member whose vote it takes over; null: none.
+  void AddLearner(const JoinPtr& task, const raft::ConfState& conf, const raft::MemberInfo* lost);
   void Absorb(const JoinPtr& task, const raft::MemberInfo& member);
-  void Promote(const JoinPtr& task, const raft::MemberInfo& member);
+  void Promote(const JoinPtr& task, const raft::MemberInfo& member, const raft::ConfState& conf);
   void UpdateAddress(const JoinPtr& task, raft::MemberInfo member);
   void Propose(const JoinPtr& task, raft::ConfChange change);
   void Finish(JoinTask& task, Result<service::JoinResponse> result);
@@ -108,7 +111,7 @@ class Membership {
 
   void Finish(RemoveTask& task, Result<service::RemoveResponse> result);
   Error WhyNotRemoved(const RemoveTask& task, bool own, bool gone) const;
-  void ProposeRemoval(const RemovePtr& task, const raft::MemberInfo& member);
+  void ProposeRemoval(const RemovePtr& task, const std::vector<const raft::MemberInfo*>& members);
   void Advance(const RemovePtr& task, const raft::CoreStatus& status, uint64_t now_ns);
 
   MembershipHost& host_;
@@ -117,6 +120,7 @@ class Membership {
   ForwardQueue forward_;                         // requests while another node leads, or nobody
   std::map<raft::MemberId, std::string> names_;  // of the last configuration seen
   std::deque<std::string> removed_names_;        // newest last, bounded
+  uint64_t leading_since_ns_ = 0;                // of this term of leadership; 0: not leading
   uint64_t now_ns_ = 0;
 };
 
