@@ -119,7 +119,7 @@ TEST_F(ReplaceTest, ALeaderCrashAtEveryStepIsFinishedByTheNextOne) {
     world.AddMemberTarget(3, true);
     Target& target = world.AddTarget(2);
     world.silent.insert(lost);
-    world.membership->Join({"n2", AddressOf(2), 30'000}, [](auto) {}, world.now_ns);
+    world.membership->Join({"n2", AddressOf(2), 30'000}, [](const auto&) {}, world.now_ns);
     world.Run(crash_ms);
     bool admitted = FindAllByName(world.conf(), "n2").size() == 2 || !IsVoter(world.conf(), lost);
     world.membership->FailAll({Code::kUnavailable, "crashed"});
@@ -127,7 +127,7 @@ TEST_F(ReplaceTest, ALeaderCrashAtEveryStepIsFinishedByTheNextOne) {
     world.membership = std::make_unique<Membership>(&world);
     world.membership->OnConfChanged(world.conf());
     if (!admitted) {
-      world.membership->Join({"n2", AddressOf(2), 30'000}, [](auto) {}, world.now_ns);
+      world.membership->Join({"n2", AddressOf(2), 30'000}, [](const auto&) {}, world.now_ns);
     }
     world.Run(6000);
     auto members = FindAllByName(world.conf(), "n2");
