@@ -116,7 +116,11 @@ struct EngineStats {
   uint64_t cache_bytes = 0;
   uint64_t compaction_pending_bytes = 0;
   uint64_t flush_count = 0;
-  uint64_t dropped_count = 0;  // versions dropped because of RaiseHistoryFloor, in this life
+  // In this life, because of RaiseHistoryFloor: versions dropped, times the engine looked whether a
+  // compaction would free much, compactions it did for that.
+  uint64_t dropped_count = 0;
+  uint64_t sweep_count = 0;
+  uint64_t sweep_compaction_count = 0;
   bool write_stalled = false;
 };
 

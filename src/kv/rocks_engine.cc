@@ -242,6 +242,8 @@ EngineStats RocksEngine::stats() const {
                         Property(rocksdb::DB::Properties::kActualDelayedWriteRate) != 0;
   stats.flush_count = listener_->flush_count();
   stats.dropped_count = history_->dropped.load(std::memory_order_relaxed);
+  stats.sweep_count = history_->sweeps.load(std::memory_order_relaxed);
+  stats.sweep_compaction_count = history_->sweep_compactions.load(std::memory_order_relaxed);
   for (int level = 0; level < db_->NumberLevels(); ++level) {
     std::string count;
     if (db_->GetProperty(rocksdb::DB::Properties::kNumFilesAtLevelPrefix + std::to_string(level),

@@ -14,6 +14,9 @@ namespace {
 
 // A compaction is worth it when this part of what it rewrites goes away.
 constexpr double kGarbageShareMin = 0.25;
+// If less of it went, it was not.
+constexpr double kPaidShareMin = kGarbageShareMin / 2;
+constexpr uint64_t kPostponedRevisionsMin = 1000;
 // Notes read from tables in one sweep: nothing that grows with the data happens at once.
 constexpr size_t kLearnMax = 16;
 // Candidates whose whole job is worked out in one sweep.
@@ -62,6 +65,7 @@ void GarbageSweeper::Run() {
 }
 
 bool GarbageSweeper::Sweep() {
+  history_->sweeps.fetch_add(1, std::memory_order_relaxed);
   const uint64_t floor = history_->floor.At(tracker_.durable_position());
   if (floor <= 1) return false;
   Tables tables;
@@ -74,7 +78,31 @@ bool GarbageSweeper::Sweep() {
   compaction.output_file_size_limit = 2 * options_.table_file_bytes;
   // Refused where RocksDB has chosen the same tables meanwhile: then they are compacted anyway. An
   // error of the disk is reported to the listener.
-  return db_.CompactFiles(compaction, job->names, job->level).ok();
+  rocksdb::CompactionJobInfo done;
+  if (!db_.CompactFiles(compaction, job->names, job->level, -1, nullptr, &done).ok()) return false;
+  history_->sweep_compactions.fetch_add(1, std::memory_order_relaxed);
+  const auto input_bytes = static_cast<double>(done.stats.total_input_bytes);
+  const auto output_bytes = static_cast<double>(done.stats.total_output_bytes);
+  if (input_bytes - output_bytes >= kPaidShareMin * input_bytes) return true;
+  Postpone(tables, floor);
+  return false;
+}
+
+// The estimate was wrong: most of what is hidden lies above the floor. What came out would look
+// just as worthwhile at once, and be rewritten again and again; it waits until the floor has moved
+// as far again.
+void GarbageSweeper::Postpone(const Tables& before, uint64_t floor) {
+  std::set<uint64_t> known;
+  for (const auto& table : before) known.insert(table.file_number);
+  Tables tables;
+  db_.GetLiveFilesMetaData(&tables);
+  std::erase_if(tables, [&](const auto& table) { return known.contains(table.file_number); });
+  for (const auto& table : tables) {
+    GarbageNote note = ReadNote(table);
+    const uint64_t way = floor - std::min(floor, note.mean_revision);
+    note.mean_revision = floor + std::max(kPostponedRevisionsMin, way);
+    notes_[table.file_number] = note;
+  }
 }
 
 void GarbageSweeper::Learn(const Tables& tables) {
@@ -85,15 +113,16 @@ void GarbageSweeper::Learn(const Tables& tables) {
   for (const auto& table : tables) {
     if (notes_.contains(table.file_number)) continue;
     if (++learnt > kLearnMax || Stopping()) return;
-    // One table only: RocksDB's own call for properties opens all tables of a range.
-    rocksdb::SstFileReader reader(db_.GetOptions());
-    GarbageNote note;
-    if (reader.Open(table.db_path + table.name).ok()) {
-      note = ReadGarbageNote(reader.GetTableProperties()->user_collected_properties)
-                 .value_or(GarbageNote());
-    }
-    notes_.emplace(table.file_number, note);
+    notes_.emplace(table.file_number, ReadNote(table));
   }
+}
+
+// Of one table only: RocksDB's own call for properties opens all tables of a range.
+GarbageNote GarbageSweeper::ReadNote(const rocksdb::LiveFileMetaData& table) const {
+  rocksdb::SstFileReader reader(db_.GetOptions());
+  if (!reader.Open(table.db_path + table.name).ok()) return {};
+  return ReadGarbageNote(reader.GetTableProperties()->user_collected_properties)
+      .value_or(GarbageNote());
 }
 
 // Null: nothing is known, or the floor is still below about half of what the table made obsolete.

@@ -49,6 +49,9 @@ class GarbageSweeper {
   // True: something was compacted, there may be more.
   bool Sweep();
   void Learn(const Tables& tables);
+  GarbageNote ReadNote(const rocksdb::LiveFileMetaData& table) const;
+  // A compaction of some of the tables `before` did not pay.
+  void Postpone(const Tables& before, uint64_t floor);
   std::optional<Job> Choose(const Tables& tables, uint64_t floor) const;
   Job MakeJob(const Tables& tables, const Tables& inputs, uint64_t floor) const;
   const GarbageNote* NoteOf(const rocksdb::LiveFileMetaData& table, uint64_t floor) const;

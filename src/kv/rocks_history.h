@@ -21,6 +21,8 @@ namespace arima::kv {
 struct HistoryState {
   HistoryFloor floor;
   std::atomic<uint64_t> dropped{0};
+  std::atomic<uint64_t> sweeps{0};
+  std::atomic<uint64_t> sweep_compactions{0};
 };
 
 // Each compaction, and each part of one that a thread of its own does, gets a filter with the floor
