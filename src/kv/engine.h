@@ -156,6 +156,14 @@ class Engine {
   // does so by itself in time, a piece here and a piece there.
   virtual Status CompactAll() = 0;
 
+  // Makes `dir`, which must not exist (its parent must; kAlreadyExists), a database of its own with
+  // at least every batch written before the call, and perhaps some written during it: what it holds
+  // is for its applied record to say (kv/checkpoint.h). Durable on return. Tables are shared by
+  // hard links, so it costs no copy but keeps their space until `dir` is deleted. An error leaves
+  // nothing behind; a crash may leave `dir` or `dir`.tmp. Flushes, so it may block as Flush does.
+  // Default: kNotSupported, for engines that know no files.
+  virtual Status Checkpoint(const std::string& dir);
+
   virtual EngineHealth health() const = 0;
   // Leaves kNoSpace after space was made; any other error stays and is returned. May block.
   virtual Status Resume() = 0;

@@ -23,6 +23,7 @@
 
 #include "base/assert.h"
 #include "kv/key_schema.h"
+#include "kv/rocks_checkpoint.h"
 #include "kv/rocks_garbage.h"
 #include "kv/rocks_history.h"
 #include "kv/rocks_listener.h"
@@ -126,6 +127,7 @@ class RocksEngine final : public Engine {
     history_->floor.Raise(revision, position);
   }
   Status CompactAll() override;
+  Status Checkpoint(const std::string& dir) override;
   EngineHealth health() const override { return listener_->health(); }
   Status Resume() override;
   EngineStats stats() const override;
@@ -209,13 +211,19 @@ Status RocksEngine::CompactAll() {
   return {};
 }
 
+// The flush comes first because only Flush can be trusted to have done it (above).
+Status RocksEngine::Checkpoint(const std::string& dir) {
+  if (Status status = Flush(true); !status) return status;
+  return MakeCheckpoint(db_.get(), dir);
+}
+
 Status RocksEngine::Resume() {
   EngineHealth health = listener_->health();
   if (health.state == EngineState::kOk) return {};
   if (health.state != EngineState::kNoSpace) return std::unexpected(health.error);
-  // RocksDB tells the listener of an error before it takes note of it, and its Resume does nothing
-  // when it knows of no error: let background work come to its end first. Then health is cleared
-  // before the attempt, so that an error during or after it is not lost.
+  // RocksDB tells the listener of an error before it takes note of it, and its Resume does
+  // nothing when it knows of no error: let background work come to its end first. Then health is
+  // cleared before the attempt, so that an error during or after it is not lost.
   rocksdb::Status paused = db_->PauseBackgroundWork();
   if (paused.ok()) {
     listener_->Clear();
