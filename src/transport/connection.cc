@@ -143,6 +143,12 @@ void Connection::Close() {
   stream_.reset();
 }
 
+int Connection::Release() {
+  int fd = idle() && reader_.unread() == 0 ? stream_->Release() : -1;
+  Close();
+  return fd;
+}
+
 void Connection::End(ConnectionEnd end) {
   auto self = shared_from_this();
   ConnectionUser* user = user_;

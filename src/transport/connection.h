@@ -64,6 +64,10 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   // Closes now; the user hears nothing more.
   void Close();
 
+  // For the user, in OnFrame: gives the socket away (see Stream::Release) and is closed then. -1 if
+  // anything was received behind that frame or could not be sent, or the socket is lost.
+  int Release();
+
   bool open() const { return stream_ != nullptr; }
   const std::string& remote() const { return remote_; }
   uint64_t sent_bytes() const { return sent_bytes_; }

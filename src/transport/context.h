@@ -32,6 +32,8 @@ struct Context {
   codec::MessageEncoder encoder;
   SeededRandom random;
   TransportStats counters;  // without `peers`
+  // Incoming side streams that live: one reference each, and this one.
+  std::shared_ptr<void> streams = std::make_shared<char>();
 
   // Closes `part` now and destroys it in a later callback, because it may be on the stack. T::Close
   // must leave nothing behind that calls the part or that the destructor needs.

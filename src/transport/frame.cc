@@ -117,6 +117,14 @@ void FrameReader::Filled(size_t bytes) {
   }
 }
 
+size_t FrameReader::Missing() const {
+  ARIMA_ASSERT(state_ != State::kPreamble && state_ != State::kLargePayload);
+  if (state_ == State::kLargeMeta) return header_.meta_bytes - large_filled_;
+  size_t total = kFrameHeaderBytes;
+  if (state_ == State::kBody) total += size_t{header_.meta_bytes} + header_.payload_bytes;
+  return total - (end_ - begin_);
+}
+
 Result<std::optional<Frame>> FrameReader::Next() {
   if (state_ == State::kPreamble) return NextPreamble();
   if (state_ == State::kHeader) {

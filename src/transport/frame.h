@@ -36,7 +36,7 @@ enum class FrameType : uint8_t {
   kControlAnswer = 6,
 };
 // Last byte of the preamble.
-enum class Purpose : uint8_t { kPeer = 1, kControl = 2 };
+enum class Purpose : uint8_t { kPeer = 1, kControl = 2, kStream = 3 };
 
 inline constexpr size_t kPreambleBytes = 8;
 inline constexpr size_t kFrameHeaderBytes = 24;
@@ -79,6 +79,12 @@ class FrameReader {
   // Where to put the next bytes; never empty. Then say how many it were.
   std::span<char> Space();
   void Filled(size_t bytes);
+
+  // Bytes that were received behind the last frame.
+  size_t unread() const { return end_ - begin_; }
+  // How many bytes the header or greeting that is being received lacks; for who must not read
+  // behind it.
+  size_t Missing() const;
 
   // The next whole frame, or nothing yet.
   Result<std::optional<Frame>> Next();

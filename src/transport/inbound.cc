@@ -1,6 +1,7 @@
 // States of a session, each with a deadline but the greeted one:
 //
 //   kNew --preamble--> kNew --Hello accepted--> kGreeted --refused by Recheck--> kEnding
+//                       |  |--Hello of a stream--> given away, the session is over
 //                       |  \--Hello refused--> kEnding
 //                       '--ControlRequest--> kAnswering --answer--> kEnding
 //
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "transport/side_stream.h"
 
 namespace arima::transport {
 namespace {
@@ -112,7 +114,8 @@ class Inbound::Session final : public ConnectionUser {
   enum class State : uint8_t { kNew, kGreeted, kAnswering, kEnding };
 
   Status OnPreamble(Purpose purpose) {
-    if (purpose == Purpose::kPeer) {
+    purpose_ = purpose;
+    if (purpose == Purpose::kPeer || purpose == Purpose::kStream) {
       connection_->Allow({FrameType::kHello});
     } else if (purpose == Purpose::kControl) {
       connection_->Allow({FrameType::kControlRequest});
@@ -144,15 +147,43 @@ class Inbound::Session final : public ConnectionUser {
       SendRefuse(decision.refuse);
       return {};
     }
-    Accept(protocol, decision.verdict == HelloVerdict::kAcceptProvisionally);
+    bool provisional = decision.verdict == HelloVerdict::kAcceptProvisionally;
+    if (purpose_ == Purpose::kStream) return GiveAway(protocol, provisional);
+    Accept(protocol, provisional);
     return {};
+  }
+
+  // The socket leaves the event loop; who takes it counts as a live stream until it lets go.
+  Status GiveAway(uint16_t protocol, bool provisional) {
+    if (provisional) {
+      SendRefuse({RefuseReason::kNotReady, {}, {}, "the sender is in no configuration known here"});
+      return {};
+    }
+    if (context_->streams.use_count() > static_cast<long>(context_->options.streams_max)) {
+      SendRefuse({RefuseReason::kBusy, {}, {}, "too many streams"});
+      return {};
+    }
+    connection_->Write(HelloOkFrame(protocol));
+    int fd = connection_->Release();
+    if (fd >= 0) {
+      context_->handler->OnStream(hello_, MakeSideStream(fd, context_->streams));
+    } else {
+      CountBadInput(connection_->remote() + ": does not keep to the greeting of a stream");
+    }
+    state_ = State::kEnding;
+    owner_->Remove(this);
+    return {};
+  }
+
+  OutFrame HelloOkFrame(uint16_t protocol) {
+    Hello own = context_->policy->MakeHello(hello_.from);
+    HelloOk answer{protocol, hello_.to, own.from_incarnation, own.name};
+    return MakeFrame(FrameType::kHelloOk, EncodeHelloOk(answer));
   }
 
   void Accept(uint16_t protocol, bool provisional) {
     context_->loop->Cancel(std::exchange(deadline_, 0));
-    Hello own = context_->policy->MakeHello(hello_.from);
-    HelloOk answer{protocol, hello_.to, own.from_incarnation, own.name};
-    connection_->Write(MakeFrame(FrameType::kHelloOk, EncodeHelloOk(answer)));
+    connection_->Write(HelloOkFrame(protocol));
     connection_->Allow({FrameType::kMessages});
     owner_->CloseOlder(hello_.from, this);
     state_ = State::kGreeted;
@@ -213,6 +244,7 @@ class Inbound::Session final : public ConnectionUser {
   Context* const context_;
   const std::shared_ptr<Connection> connection_;
   State state_ = State::kNew;
+  Purpose purpose_ = Purpose::kControl;  // of the preamble
   Hello hello_;
   bool provisional_ = false;
   IoLoop::TimerId deadline_ = 0;

@@ -82,6 +82,14 @@ void Stream::ShutdownSend() {
   impl_->socket.shutdown(boost::asio::ip::tcp::socket::shutdown_send, ignored);
 }
 
+int Stream::Release() {
+  error_code error;
+  impl_->socket.native_non_blocking(true, error);
+  if (error) return -1;
+  int fd = impl_->socket.release(error);
+  return error ? -1 : fd;
+}
+
 void Stream::Close() {
   error_code ignored;
   impl_->socket.close(ignored);

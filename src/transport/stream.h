@@ -1,5 +1,6 @@
 // Stream: the bytes of one connection. Plain TCP today; this is where TLS goes, because streams are
-// made in two places only (connector.cc and listener.cc) and everything above sees this class.
+// made in two places only (connector.cc and listener.cc) and everything above sees this class. The
+// one other kind of connection, which blocks, is side_stream.h.
 //
 // Thread rule: the thread of the IoLoop. Nothing blocks. Internal to transport/.
 #pragma once
@@ -38,6 +39,9 @@ class Stream {
   // Runs `ready` when a Write may succeed, or the stream has ended. One at a time.
   void AwaitWritable(std::move_only_function<void()> ready);
   void ShutdownSend();
+  // Gives the connection away, as a non-blocking socket; nothing may be under way. -1: it is lost.
+  // The stream is closed then.
+  int Release();
   void Close();
 
   const std::string& remote() const;  // host:port, for logs

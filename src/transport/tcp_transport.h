@@ -26,6 +26,7 @@ struct TcpOptions {
 
   size_t send_queue_bytes_max = 64 << 20;  // per peer; one message passes an empty queue
   size_t inbound_connections_max = 1024;   // greeted ones included
+  size_t streams_max = 4;                  // incoming side streams (side_stream.h)
   size_t control_connections_max = 64;     // incoming, and not yet greeted ones
   uint64_t handshake_timeout_ms = 2000;
   uint64_t resolve_timeout_ms = 5000;

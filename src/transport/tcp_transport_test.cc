@@ -126,6 +126,7 @@ class TestNode final : public PeerPolicy, public TransportHandler {
     requests.push_back(std::move(request));
     responders.push_back(std::move(responder));
   }
+  void OnStream(const Hello&, std::unique_ptr<ByteStream>) override { Told(); }
   void OnEvent(const TransportEvent& event) override { Told(), events.push_back(event); }
 
   size_t Events(Kind kind) const {

@@ -13,10 +13,12 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/byte_stream.h"
 #include "base/error.h"
 #include "base/random.h"
 #include "raft/message.h"
@@ -104,6 +106,9 @@ class TransportHandler {
   // A peer announced an address of its own in its greeting (docs/design/raft.md 8.5).
   virtual void OnAddress(const Hello& hello) = 0;
   virtual void OnControl(ControlRequest&& request, Responder responder) = 0;
+  // A member opened a side stream (side_stream.h), to be served on another thread. It counts until
+  // it is destroyed; further ones are refused when there are too many.
+  virtual void OnStream(const Hello& hello, std::unique_ptr<ByteStream> stream) = 0;
   virtual void OnEvent(const TransportEvent& event) = 0;
 };
 

@@ -1,0 +1,221 @@
+// The socket never blocks; waiting is done by poll on it and on an eventfd, so that Cancel works in
+// every phase and closes nothing under a call.
+#include "transport/side_stream.h"
+
+#include <netdb.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include "base/hex.h"
+#include "transport/frame.h"
+#include "transport/stream.h"
+
+namespace arima::transport {
+namespace {
+
+constexpr uint64_t kNsPerMs = 1'000'000;
+
+uint64_t NowNs() {
+  auto since = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::nanoseconds(since).count());
+}
+
+std::string Describe(int error) { return std::generic_category().message(error); }
+
+bool SplitAddress(const std::string& address, std::string* host, std::string* port) {
+  size_t colon = address.rfind(':');
+  if (colon == std::string::npos || colon == 0 || colon + 1 == address.size()) return false;
+  *host = address.substr(0, colon);
+  *port = address.substr(colon + 1);
+  if (host->size() > 2 && host->front() == '[' && host->back() == ']') {
+    *host = host->substr(1, host->size() - 2);
+  }
+  return port->size() <= 5 && port->find_first_not_of("0123456789") == std::string::npos;
+}
+
+struct FreeAddresses {
+  void operator()(addrinfo* list) const { freeaddrinfo(list); }
+};
+
+Code CodeOf(RefuseReason reason) {
+  bool later = reason == RefuseReason::kBusy || reason == RefuseReason::kNotReady;
+  return later ? Code::kOverloaded : Code::kUnavailable;
+}
+
+}  // namespace
+
+SideStream::SideStream(const SideStreamOptions& options) : SideStream(-1, nullptr, options) {}
+
+SideStream::SideStream(int fd, std::shared_ptr<void> counted, const SideStreamOptions& options)
+    : options_(options),
+      counted_(std::move(counted)),
+      fd_(fd),
+      cancel_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (cancel_fd_ < 0) broken_ = "no file descriptor: " + Describe(errno);
+}
+
+SideStream::~SideStream() {
+  CloseSocket();
+  if (cancel_fd_ >= 0) close(cancel_fd_);
+}
+
+std::unique_ptr<ByteStream> MakeSideStream(int fd, std::shared_ptr<void> counted) {
+  return std::make_unique<SideStream>(fd, std::move(counted));
+}
+
+void SideStream::CloseSocket() {
+  if (fd_ >= 0) close(std::exchange(fd_, -1));
+}
+
+void SideStream::Cancel() {
+  if (cancel_fd_ >= 0) eventfd_write(cancel_fd_, 1);
+}
+
+Status SideStream::Broken(const std::string& why) {
+  if (broken_.empty()) broken_ = why;
+  CloseSocket();
+  return Fail(Code::kUnavailable, "stream: " + broken_);
+}
+
+Status SideStream::Await(short events, uint64_t deadline_ns) {
+  while (true) {
+    uint64_t now_ns = NowNs();
+    if (now_ns >= deadline_ns) return Broken("no progress in time");
+    pollfd waits[2] = {{cancel_fd_, POLLIN, 0}, {fd_, events, 0}};
+    auto timeout_ms = static_cast<int>((deadline_ns - now_ns) / kNsPerMs + 1);
+    int ready = poll(waits, 2, timeout_ms);
+    if (ready < 0 && errno != EINTR) return Broken("poll: " + Describe(errno));
+    if (ready <= 0) continue;
+    if (waits[0].revents != 0) return Broken("cancelled");
+    return {};  // ready, or broken: the call that follows tells
+  }
+}
+
+Status SideStream::ReadBy(std::span<char> into, uint64_t deadline_ns) {
+  if (!broken_.empty() || fd_ < 0) return Broken("not connected");
+  while (!into.empty()) {
+    if (Status ready = Await(POLLIN, deadline_ns); !ready) return ready;
+    ssize_t got = recv(fd_, into.data(), into.size(), MSG_DONTWAIT);
+    if (got == 0) return Broken("closed by the other side");
+    if (got < 0 && errno != EAGAIN && errno != EINTR) return Broken("read: " + Describe(errno));
+    if (got > 0) into = into.subspan(static_cast<size_t>(got));
+  }
+  return {};
+}
+
+Status SideStream::WriteBy(std::string_view bytes, uint64_t deadline_ns) {
+  if (!broken_.empty() || fd_ < 0) return Broken("not connected");
+  while (!bytes.empty()) {
+    if (Status ready = Await(POLLOUT, deadline_ns); !ready) return ready;
+    ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) return Broken("write: " + Describe(errno));
+    if (sent > 0) bytes.remove_prefix(static_cast<size_t>(sent));
+  }
+  return {};
+}
+
+Status SideStream::Read(std::span<char> into) {
+  return ReadBy(into, NowNs() + options_.call_timeout_ms * kNsPerMs);
+}
+
+Status SideStream::Write(std::string_view bytes) {
+  return WriteBy(bytes, NowNs() + options_.call_timeout_ms * kNsPerMs);
+}
+
+Status SideStream::Dial(const std::string& address, const Hello& hello, const Uuid& incarnation) {
+  std::string host;
+  std::string port;
+  if (!SplitAddress(address, &host, &port)) {
+    return Fail(Code::kInvalidArgument, "stream to \"" + address + "\": not host:port");
+  }
+  Status done = ConnectTo(host, port);
+  if (done) done = Greet(hello, incarnation);
+  if (done) return {};
+  CloseSocket();
+  if (broken_.empty()) broken_ = done.error().message;
+  return Fail(done.error().code, "stream to " + address + ": " + done.error().message);
+}
+
+Status SideStream::ConnectTo(const std::string& host, const std::string& port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  if (int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found); error != 0) {
+    return Fail(Code::kPeerUnreachable, std::string("name lookup: ") + gai_strerror(error));
+  }
+  std::unique_ptr<addrinfo, FreeAddresses> addresses(found);
+  std::string why = "no address";
+  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
+    CloseSocket();
+    fd_ = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd_ < 0) {
+      why = Describe(errno);
+      continue;
+    }
+    ConfigureSocket(fd_, TcpOptions());
+    int error = connect(fd_, at->ai_addr, at->ai_addrlen) == 0 ? 0 : errno;
+    if (error == EINPROGRESS) {
+      Status ready = Await(POLLOUT, NowNs() + options_.connect_timeout_ms * kNsPerMs);
+      if (!ready && broken_ == "cancelled") return ready;
+      if (!ready) {  // the next address may be better
+        why = std::exchange(broken_, {});
+        continue;
+      }
+      socklen_t size = sizeof error;
+      getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
+    }
+    if (error == 0) return {};
+    why = Describe(error);
+  }
+  return Fail(Code::kPeerUnreachable, "connect: " + why);
+}
+
+// Reads exactly the answer and nothing behind it: what follows belongs to the user of the stream.
+Status SideStream::Greet(const Hello& hello, const Uuid& incarnation) {
+  uint64_t deadline_ns = NowNs() + options_.greeting_timeout_ms * kNsPerMs;
+  OutFrame frame = MakeFrame(FrameType::kHello, EncodeHello(hello));
+  std::string bytes = MakePreamble(Purpose::kStream);
+  bytes.append(frame.header.data(), frame.header.size()).append(frame.meta);
+  if (Status sent = WriteBy(bytes, deadline_ns); !sent) return sent;
+  FrameReader reader(/*preamble=*/false);
+  reader.Allow({FrameType::kHelloOk, FrameType::kRefuse});
+  Result<std::optional<Frame>> answer = std::nullopt;
+  for (size_t wanted = kFrameHeaderBytes; answer && !*answer; wanted = reader.Missing()) {
+    if (Status got = ReadBy(reader.Space().first(wanted), deadline_ns); !got) {
+      return Fail(Code::kPeerUnreachable, "no answer to the greeting: " + got.error().message);
+    }
+    reader.Filled(wanted);
+    answer = reader.Next();
+  }
+  if (!answer) return Fail(Code::kPeerUnreachable, "bad answer: " + answer.error().message);
+  if ((*answer)->type == FrameType::kRefuse) {
+    Result<Refuse> refuse = DecodeRefuse((*answer)->meta);
+    if (!refuse) return Fail(Code::kPeerUnreachable, "bad answer: " + refuse.error().message);
+    return Fail(
+        CodeOf(refuse->reason),
+        "refused: " + std::string(RefuseReasonName(refuse->reason)) + " (" + refuse->text + ")");
+  }
+  Result<HelloOk> accepted = DecodeHelloOk((*answer)->meta);
+  if (!accepted) return Fail(Code::kPeerUnreachable, "bad answer: " + accepted.error().message);
+  if (accepted->member != hello.to) {
+    return Fail(Code::kConflict, "member " + std::to_string(accepted->member.value) + " answers");
+  }
+  if (!incarnation.IsZero() && accepted->incarnation != incarnation) {
+    return Fail(Code::kConflict, "another data directory answers: " + ToHex(accepted->incarnation));
+  }
+  if (accepted->protocol < hello.protocol_min || accepted->protocol > hello.protocol_max) {
+    return Fail(Code::kUnavailable, "protocol " + std::to_string(accepted->protocol));
+  }
+  return {};
+}
+
+}  // namespace arima::transport

@@ -1,0 +1,73 @@
+// Side streams: connections between members that carry long transfers beside the messages, for
+// threads that may block. Wire: transport/PROTOCOL.md section 7.
+//
+// The accepting side gets its stream from TransportHandler::OnStream; the connecting side makes a
+// SideStream, tells whoever may have to end it where it is, and dials. Plain TCP today; TLS goes
+// into side_stream.cc, through which all its bytes pass.
+//
+// Thread rule: that of ByteStream; Dial counts as a read. Units: milliseconds.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/byte_stream.h"
+#include "base/error.h"
+#include "base/random.h"
+#include "transport/hello.h"
+
+namespace arima::transport {
+
+struct SideStreamOptions {
+  uint64_t connect_timeout_ms = 2000;   // per address tried
+  uint64_t greeting_timeout_ms = 2000;  // for the answer to the greeting
+  uint64_t call_timeout_ms = 30'000;    // for one Read or Write
+};
+
+class SideStream final : public ByteStream {
+ public:
+  explicit SideStream(const SideStreamOptions& options = {});
+  // Takes over `fd`, a connected socket that was greeted. `counted` lives as long as the stream.
+  SideStream(int fd, std::shared_ptr<void> counted, const SideStreamOptions& options = {});
+  ~SideStream() override;
+  SideStream(const SideStream&) = delete;
+  SideStream& operator=(const SideStream&) = delete;
+
+  // Connects to `address` (host:port; each address that a name has is tried) and greets. Once, and
+  // before Read and Write. A name is looked up by the system, for as long as that takes; Cancel
+  // does not end a lookup. `incarnation` zero: whoever is member hello.to will do. Errors:
+  //   kInvalidArgument  not host:port
+  //   kPeerUnreachable  no connection, no answer, or not an Arima node
+  //   kConflict         another member or data directory answers
+  //   kOverloaded       refused for the moment: busy or not ready
+  //   kUnavailable      refused otherwise, or cancelled
+  Status Dial(const std::string& address, const Hello& hello, const Uuid& incarnation);
+
+  Status Read(std::span<char> into) override;
+  Status Write(std::string_view bytes) override;
+  void Cancel() override;
+
+ private:
+  Status ConnectTo(const std::string& host, const std::string& port);
+  Status Greet(const Hello& hello, const Uuid& incarnation);
+  Status ReadBy(std::span<char> into, uint64_t deadline_ns);
+  Status WriteBy(std::string_view bytes, uint64_t deadline_ns);
+  // Waits for `events` of the socket.
+  Status Await(short events, uint64_t deadline_ns);
+  Status Broken(const std::string& why);
+  void CloseSocket();
+
+  const SideStreamOptions options_;
+  const std::shared_ptr<void> counted_;
+  int fd_ = -1;
+  int cancel_fd_ = -1;  // readable for ever once cancelled
+  std::string broken_;  // why, after an error
+};
+
+// For Inbound.
+std::unique_ptr<ByteStream> MakeSideStream(int fd, std::shared_ptr<void> counted);
+
+}  // namespace arima::transport
