@@ -126,6 +126,19 @@ TermRuns EntryIndex::terms() const {
   return terms_;
 }
 
+std::vector<SegmentSpan> EntryIndex::Spans() const {
+  MutexLock lock(&mutex_);
+  std::vector<SegmentSpan> spans;
+  spans.reserve(runs_.size());
+  Index last = terms_.snapshot().index;
+  for (const Run& run : runs_) {
+    // One without entries of its own (they were cut off or replaced) goes with its predecessors.
+    if (!run.offsets.empty()) last = run.limit() - 1;
+    spans.push_back({last, run.segment->bytes});
+  }
+  return spans;
+}
+
 uint64_t EntryIndex::segments() const {
   MutexLock lock(&mutex_);
   return runs_.size();

@@ -20,6 +20,7 @@
 #include "raft/types.h"
 #include "wal/log_state.h"
 #include "wal/segment_preparer.h"
+#include "wal/wal.h"
 
 namespace arima::wal {
 
@@ -65,6 +66,8 @@ class EntryIndex {
   raft::Index TailStart(uint64_t bytes) const EXCLUDES(mutex_);
 
   TermRuns terms() const EXCLUDES(mutex_);
+  // See Wal::Segments.
+  std::vector<SegmentSpan> Spans() const EXCLUDES(mutex_);
   uint64_t segments() const EXCLUDES(mutex_);
   uint64_t segment_bytes() const EXCLUDES(mutex_);
 

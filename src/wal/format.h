@@ -25,8 +25,11 @@ inline constexpr uint64_t kRecordHeaderBytes = 32;
 inline constexpr uint64_t kCheckpointBodyBytes = 6 * 8;
 inline constexpr uint64_t kFramePayloadBytesMax = 16 << 20;
 
-// At the end of every segment stays room for an idle and a shutdown attest frame.
+// At the end of every segment stays room for an idle and a shutdown attest frame ...
 inline constexpr uint64_t kAttestReserveBytes = 2 * kFrameAlign;
+// ... and, behind entries, also for a frame that says that the log was cut, with an idle attest
+// before it: on a full disk, that frame is what lets segments go so that a new one can be had.
+inline constexpr uint64_t kSegmentReserveBytes = kAttestReserveBytes + 2 * kFrameAlign;
 
 static_assert(kFirstFrameOffset % kFrameAlign == 0);
 

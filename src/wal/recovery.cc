@@ -76,6 +76,9 @@ class Recovery {
   }
 
   Result<OpenLog> Run();
+  // Everything up to CheckComplete; nothing on disk changes.
+  Status Examine();
+  Status RunWithoutChange();
 
  private:
   Status FindChain();
@@ -89,7 +92,8 @@ class Recovery {
   Status CheckComplete();
   Result<OpenLog> BuildNext();
   Status RemoveLeftovers();
-  void Describe(const OpenLog& log);
+  // `done`: the new segment is in place; otherwise the text tells what a start will do.
+  void Describe(const LogState& state, uint64_t segments, bool done);
 
   Result<std::string> Load(const FoundSegment& segment, uint64_t bytes);
   void NoteDamage(const std::string& file, uint64_t offset, std::string what);
@@ -116,21 +120,31 @@ class Recovery {
   std::vector<IndexChange> copied_changes_;
 };
 
-Result<OpenLog> Recovery::Run() {
+Status Recovery::Examine() {
   auto files = FindFiles(env_, options_);
   if (!files) return std::unexpected(files.error());
   files_ = std::move(*files);
   out_.after_io_failure = files_.poison.has_value();
-  if (auto s = FindChain(); !s) return std::unexpected(s.error());
+  if (auto s = FindChain(); !s) return s;
   ReplaySealed();
-  if (auto s = ScanNewest(); !s) return std::unexpected(s.error());
-  if (auto s = ChooseCut(); !s) return std::unexpected(s.error());
-  if (auto s = ReplayNewest(); !s) return std::unexpected(s.error());
-  if (auto s = CheckComplete(); !s) return std::unexpected(s.error());
+  if (auto s = ScanNewest(); !s) return s;
+  if (auto s = ChooseCut(); !s) return s;
+  if (auto s = ReplayNewest(); !s) return s;
+  return CheckComplete();
+}
+
+Status Recovery::RunWithoutChange() {
+  if (auto s = Examine(); !s) return s;
+  Describe(replay_.state(), chain_.size(), false);
+  return {};
+}
+
+Result<OpenLog> Recovery::Run() {
+  if (auto s = Examine(); !s) return std::unexpected(s.error());
   auto log = BuildNext();
   if (!log) return log;
   if (auto s = RemoveLeftovers(); !s) return std::unexpected(s.error());
-  Describe(*log);
+  Describe(log->state, log->index->segments(), true);
   const Index tail = log->index->TailStart(options_.tail_bytes);
   auto entries = ReadEntries(*log->index, tail, out_.last + 1, UINT64_MAX);
   if (!entries) return std::unexpected(entries.error());
@@ -441,8 +455,7 @@ Status Recovery::RemoveLeftovers() {
   return {};
 }
 
-void Recovery::Describe(const OpenLog& log) {
-  const LogState& state = log.state;
+void Recovery::Describe(const LogState& state, uint64_t segments, bool done) {
   out_.hard_state = state.hard_state();
   // What was cut off or replaced by a snapshot had been committed.
   out_.hard_state.commit = std::max(out_.hard_state.commit, state.snapshot().index);
@@ -455,7 +468,7 @@ void Recovery::Describe(const OpenLog& log) {
   text = "raft log holds entries " + std::to_string(out_.snapshot_index.value + 1) + " to " +
          std::to_string(out_.last.value) + ", term " + std::to_string(out_.hard_state.term.value) +
          ", commit " + std::to_string(out_.hard_state.commit.value) + ", in " +
-         std::to_string(log.index->segments()) + " segments; ";
+         std::to_string(segments) + " segments; ";
   switch (out_.ending) {
     case Ending::kClosed:
       text += "it was closed cleanly";
@@ -465,12 +478,13 @@ void Recovery::Describe(const OpenLog& log) {
       break;
     case Ending::kTornTail:
       text += "an unfinished write of " + std::to_string(out_.torn_bytes) +
-              " bytes, never acknowledged, was discarded in " + out_.torn_file + " at byte " +
-              std::to_string(out_.torn_offset);
+              " bytes, never acknowledged, " + (done ? "was" : "is to be") + " discarded in " +
+              out_.torn_file + " at byte " + std::to_string(out_.torn_offset);
       break;
   }
   if (out_.after_io_failure) {
-    text += "; a write or sync had failed in the life before: unattested frames were rewritten";
+    text += "; a write or sync had failed in the life before: unattested frames ";
+    text += done ? "were rewritten" : "are rewritten by the next start";
   }
   if (damage_) {
     text += "; damage where nothing is needed any more: " + damage_->file + " at byte " +
@@ -599,6 +613,11 @@ Result<OpenLog> CreateLog(env::Env& env, const WalOptions& options, EntryId snap
   log.index->Start(snapshot_point);
   log.index->Apply({}, log.cursor.offset, log.active);
   return log;
+}
+
+Status ExamineLog(env::Env& env, const WalOptions& options, RecoveredLog* out) {
+  if (auto s = CheckOptions(options); !s) return s;
+  return Recovery(env, options, out).RunWithoutChange();
 }
 
 Result<OpenLog> RecoverLog(env::Env& env, const WalOptions& options, RecoveredLog* out) {

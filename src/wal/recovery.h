@@ -31,6 +31,8 @@ Status CheckOptions(const WalOptions& options);
 
 Result<OpenLog> CreateLog(env::Env& env, const WalOptions& options, raft::EntryId snapshot_point,
                           const raft::HardState& hard_state);
+// What RecoverLog does before it changes anything, and its verdict; `out->tail` stays empty.
+Status ExamineLog(env::Env& env, const WalOptions& options, RecoveredLog* out);
 Result<OpenLog> RecoverLog(env::Env& env, const WalOptions& options, RecoveredLog* out);
 
 }  // namespace arima::wal

@@ -56,21 +56,31 @@ Status Judge(const Result<SegmentHeader>& first, const Result<SegmentHeader>& se
   return CheckIdentity(segment->header, options, segment->path);
 }
 
-Status ReadHeaders(env::Env& env, const WalOptions& options, FoundSegment* segment) {
-  auto file = env.Open(segment->path, env::OpenMode::kReadUncached);
+struct HeaderBlocks {
+  uint64_t file_bytes = 0;
+  Result<SegmentHeader> first;
+  Result<SegmentHeader> second;
+};
+
+Result<HeaderBlocks> ReadBlocks(env::Env& env, const std::string& path, uint64_t seq) {
+  auto file = env.Open(path, env::OpenMode::kReadUncached);
   if (!file) return std::unexpected(file.error());
   auto size = (*file)->Size();
   if (!size) return std::unexpected(size.error());
-  segment->file_bytes = *size;
   std::string blocks(2 * kBlockBytes, '\0');
   auto got = (*file)->ReadAt(0, blocks.data(), blocks.size());
   if (!got) return std::unexpected(got.error());
   blocks.resize(*got);
   const std::string_view view(blocks);
-  const auto first = HeaderOf(view.substr(0, kBlockBytes), segment->seq);
-  const auto second =
-      HeaderOf(view.substr(std::min<size_t>(kBlockBytes, view.size())), segment->seq);
-  return Judge(first, second, options, segment);
+  return HeaderBlocks{*size, HeaderOf(view.substr(0, kBlockBytes), seq),
+                      HeaderOf(view.substr(std::min<size_t>(kBlockBytes, view.size())), seq)};
+}
+
+Status ReadHeaders(env::Env& env, const WalOptions& options, FoundSegment* segment) {
+  auto blocks = ReadBlocks(env, segment->path, segment->seq);
+  if (!blocks) return std::unexpected(blocks.error());
+  segment->file_bytes = blocks->file_bytes;
+  return Judge(blocks->first, blocks->second, options, segment);
 }
 
 }  // namespace
@@ -107,6 +117,26 @@ Result<FoundFiles> FindFiles(env::Env& env, const WalOptions& options) {
   std::sort(found.segments.begin(), found.segments.end(),
             [](const FoundSegment& a, const FoundSegment& b) { return a.seq < b.seq; });
   return found;
+}
+
+Result<SegmentHeader> ReadNewestHeader(env::Env& env, const std::string& dir) {
+  auto names = env.List(dir);
+  if (!names) return std::unexpected(names.error());
+  std::optional<Error> problem;
+  // Sorted as their numbers are.
+  for (auto name = names->rbegin(); name != names->rend(); ++name) {
+    const FileName parsed = ParseFileName(*name);
+    if (parsed.kind != FileKind::kSegment) continue;
+    const std::string path = env::JoinPath(dir, *name);
+    auto blocks = ReadBlocks(env, path, parsed.number);
+    if (!blocks) return std::unexpected(blocks.error());
+    for (const auto* header : {&blocks->second, &blocks->first}) {
+      if (*header) return *header;
+      if (!problem) problem = Error{header->error().code, path + ": " + header->error().message};
+    }
+  }
+  if (problem) return std::unexpected(*problem);
+  return Fail(Code::kNotFound, "there is no raft log in " + dir);
 }
 
 }  // namespace arima::wal

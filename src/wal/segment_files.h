@@ -40,4 +40,8 @@ struct FoundFiles {
 // kNotSupported: a segment of a newer format.
 Result<FoundFiles> FindFiles(env::Env& env, const WalOptions& options);
 
+// The header of the newest segment that has a sound one, whoever it belongs to. kNotFound: there is
+// no segment. kCorruption: none has a sound header. kNotSupported: as above.
+Result<SegmentHeader> ReadNewestHeader(env::Env& env, const std::string& dir);
+
 }  // namespace arima::wal

@@ -87,7 +87,7 @@ Result<std::shared_ptr<SegmentFile>> SegmentPreparer::Take(uint64_t seq, uint64_
 Result<std::shared_ptr<SegmentFile>> SegmentPreparer::Build(
     SegmentHeader header, uint64_t frames_bytes,
     const std::function<std::string(const SegmentHeader&)>& encode) {
-  const uint64_t bytes_min = kFirstFrameOffset + frames_bytes + kAttestReserveBytes;
+  const uint64_t bytes_min = kFirstFrameOffset + frames_bytes + kSegmentReserveBytes;
   auto file = FreeOrNewFile(std::max(bytes_min, options_.segment_bytes));
   if (!file) return std::unexpected(file.error());
   header.kind = BlockKind::kActive;

@@ -44,7 +44,7 @@ constexpr uint64_t kFrameExtraBytes = RecordBytes(8) + RecordBytes(0);
 static_assert(kEntryPayloadBytesMax + kRecordHeaderBytes + kFrameExtraBytes <=
               kFramePayloadBytesMax);
 // The smallest segment holds the checkpoint, one frame and the reserve.
-static_assert(kFirstFrameOffset + 2 * kFrameAlign + kAttestReserveBytes < kSegmentBytesMin);
+static_assert(kFirstFrameOffset + 2 * kFrameAlign + kSegmentReserveBytes < kSegmentBytesMin);
 
 struct PlannedRecord {
   const Entry* entry = nullptr;
@@ -138,6 +138,7 @@ class WalImpl {
   Status Close();
   Result<std::vector<Entry>> Read(Index low, Index high, uint64_t bytes_max) const;
   WalStats Stats() const;
+  std::vector<SegmentSpan> Segments() const { return index_->Spans(); }
   SegmentPreparer& preparer() { return *preparer_; }
 
  private:
@@ -201,8 +202,11 @@ Status WalImpl::Append(std::span<const Batch> batches, bool sync) {
 Status WalImpl::Write(const std::vector<PlannedFrame>& frames, bool sync) {
   uint64_t frames_bytes = 0;
   for (const PlannedFrame& frame : frames) frames_bytes += FrameBytes(frame.payload_bytes);
+  const PlannedFrame& first = frames.front();
+  const bool only_cut = frames.size() == 1 && first.records.empty() && first.hard_state == nullptr;
+  const uint64_t reserve = only_cut ? kAttestReserveBytes : kSegmentReserveBytes;
   std::shared_ptr<SegmentFile> next;
-  if (cursor_.offset + frames_bytes + kAttestReserveBytes > active_->bytes) {
+  if (cursor_.offset + frames_bytes + reserve > active_->bytes) {
     auto made = NextSegment(frames_bytes);
     if (!made) return std::unexpected(made.error());
     next = std::move(*made);
@@ -231,7 +235,7 @@ Status WalImpl::Write(const std::vector<PlannedFrame>& frames, bool sync) {
   cursor_ = builder.cursor();
   data_end_ = End();
   ARIMA_ASSERT(write_offset + buffer_.size() == cursor_.offset, write_offset, buffer_.size());
-  ARIMA_ASSERT(cursor_.offset + kAttestReserveBytes <= active_->bytes, cursor_.offset);
+  ARIMA_ASSERT(cursor_.offset + reserve <= active_->bytes, cursor_.offset);
 
   if (auto s = active_->file->WriteAt(write_offset, buffer_); !s) return Poison(s.error());
   attested_ = durable_;
@@ -261,7 +265,7 @@ Result<std::shared_ptr<SegmentFile>> WalImpl::NextSegment(uint64_t frames_bytes)
     if (auto s = SyncActive(); !s) return std::unexpected(s.error());
   }
   const uint64_t bytes_min = kFirstFrameOffset + FrameBytes(RecordBytes(kCheckpointBodyBytes)) +
-                             frames_bytes + kAttestReserveBytes;
+                             frames_bytes + kSegmentReserveBytes;
   bool made_inline = false;
   auto next = preparer_->Take(active_->seq + 1, bytes_min, &made_inline);
   if (!next) {
@@ -472,6 +476,7 @@ Result<std::vector<Entry>> Wal::Read(Index low, Index high, uint64_t bytes_max) 
   return impl_->Read(low, high, bytes_max);
 }
 WalStats Wal::Stats() const { return impl_->Stats(); }
+std::vector<SegmentSpan> Wal::Segments() const { return impl_->Segments(); }
 SegmentPreparer& Wal::preparer() { return impl_->preparer(); }
 
 }  // namespace arima::wal

@@ -122,6 +122,14 @@ struct WalStats {
   bool failed = false;
 };
 
+// A live segment: cutting the log at `last` lets it and all older ones go. `last` does not fall
+// from one segment to the next; that of the newest one, which never goes, is the last entry of the
+// log.
+struct SegmentSpan {
+  raft::Index last;
+  uint64_t bytes = 0;  // of the file
+};
+
 class WalImpl;
 
 class Wal {
@@ -157,8 +165,9 @@ class Wal {
   Status Attest();
 
   // Entries up to `index` are not needed any more (their effects are durable elsewhere). Reads of
-  // them answer kCompacted at once; files go after the next synced Append. An index at or below the
-  // snapshot point is a no-op; above `last` asserts.
+  // them answer kCompacted at once; files go after the next synced Append, which may be an empty
+  // one: that one finds room also where a full disk has no new segment for entries. An index at or
+  // below the snapshot point is a no-op; above `last` asserts.
   Status CompactTo(raft::Index index);
 
   // Clean shutdown: everything durable and attested. Nothing may be called afterwards.
@@ -171,6 +180,9 @@ class Wal {
                                         uint64_t bytes_max) const;
 
   WalStats Stats() const;
+
+  // What a cut would free: the live segments, oldest first. Any thread.
+  std::vector<SegmentSpan> Segments() const;
 
   // Makes and recycles segment files, off the writer thread; lives as long as the Wal.
   SegmentPreparer& preparer();

@@ -548,6 +548,30 @@ TEST_F(WalTest, CompactToDropsReadsAtOnceAndFilesAfterTheNextSync) {
   EXPECT_EQ(found_.hard_state.commit, Index(50)) << "what was cut had been committed";
 }
 
+TEST_F(WalTest, SegmentsTellWhatACutWouldFree) {
+  Create();
+  for (uint64_t i = 2; i < 60; ++i) MustAppend(MakeEntries(i, i + 1, 1, 5000));
+  std::vector<SegmentSpan> spans = wal_->Segments();
+  ASSERT_EQ(spans.size(), wal_->Stats().segments);
+  ASSERT_GT(spans.size(), 4u);
+  EXPECT_EQ(spans.back().last, Index(59));
+  for (const SegmentSpan& span : spans) EXPECT_EQ(span.bytes, kSegmentBytesMin);
+  // One entry less frees one segment less.
+  ASSERT_TRUE(wal_->CompactTo(spans[2].last - 1).has_value());
+  ASSERT_TRUE(wal_->Append(std::span<const Batch>(), true).has_value());
+  EXPECT_EQ(wal_->Segments().size(), spans.size() - 2);
+  ASSERT_TRUE(wal_->CompactTo(spans[2].last).has_value());
+  ASSERT_TRUE(wal_->Append(std::span<const Batch>(), true).has_value());
+  EXPECT_EQ(wal_->Segments().size(), spans.size() - 3);
+  EXPECT_EQ(wal_->Segments().front().last, spans[3].last);
+  // A suffix that is replaced leaves segments without entries of their own.
+  const Index low = spans[3].last + 1;
+  MustAppend(MakeEntries(low.value, low.value + 1, 2, 5000));
+  spans = wal_->Segments();
+  EXPECT_EQ(spans.back().last, low);
+  for (size_t i = 1; i + 1 < spans.size(); ++i) EXPECT_EQ(spans[i].last, spans[0].last);
+}
+
 TEST_F(WalTest, CompactToIsLostOrKeptButNeverHalf) {
   Create();
   for (uint64_t i = 2; i < 60; ++i) MustAppend(MakeEntries(i, i + 1, 1, 5000));
@@ -667,6 +691,32 @@ TEST_F(WalTest, FullDiskIsReportedBeforeAnythingIsWrittenAndHealsByItself) {
   MustAppend(MakeEntries(i, i + 1, 1, 5000));
   Reopen();
   EXPECT_EQ(ReadAll(), MakeEntries(2, i + 1, 1, 5000));
+}
+
+// Whether the last entries were attested or not.
+TEST_F(WalTest, OnAFullDiskACutMakesRoomForWhatComesNext) {
+  for (const bool attest : {false, true}) {
+    mem_.SetCapacity(UINT64_MAX);
+    Create();
+    mem_.SetCapacity(4 * options_.segment_bytes);
+    uint64_t i = 2;
+    Status done;
+    while ((done = Append(MakeEntries(i, i + 1, 1, 5000)))) {
+      ++i;
+      if (attest) {
+        ASSERT_TRUE(wal_->Attest().has_value());
+      }
+    }
+    ASSERT_EQ(done.error().code, Code::kDiskFull);
+    ASSERT_TRUE(wal_->CompactTo(wal_->Segments().front().last).has_value());
+    ASSERT_TRUE(wal_->Append(std::span<const Batch>(), true).has_value());
+    ASSERT_TRUE(wal_->Attest().has_value());
+    MustAppend(MakeEntries(i, i + 1, 1, 5000));
+    EXPECT_EQ(wal_->Stats().segments, 4u);
+    ASSERT_TRUE(wal_->Close().has_value());
+    wal_.reset();
+    ASSERT_TRUE(env::RemoveTree(mem_, "/wal").has_value());
+  }
 }
 
 TEST_F(WalTest, RestartOnAFullDiskUsesWhatThePreparerLeft) {
