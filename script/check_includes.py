@@ -36,6 +36,7 @@ ALLOWED = {
 # Single files with wider rights: the composition root chooses the concrete classes.
 ALLOWED_FILES = {
     "cli/run_command": [*BELOW_NODE, "node", "http", "client"],
+    "cli/wal_command": ["env", "wal", *RAFT_TYPES],  # reads the log of a stopped node
     "cli/arima_main": ["sim"],  # the verbs
 }
 # Unit tests may use these besides what their folder may.

@@ -37,6 +37,9 @@ node::ReplicaOptions ReplicaOptionsOf(const node::Options& options) {
   replica.heartbeat_ticks =
       std::max<uint32_t>(1, static_cast<uint32_t>(options.heartbeat_interval_ms / tick_ms));
   replica.storage.wal_segment_bytes = options.wal_segment_bytes;
+  replica.flusher.flush_bytes = options.flush_bytes;
+  replica.retention = {options.log_retain_bytes, options.log_retain_max};
+  replica.snapshots.rate_bytes_per_s = options.snapshot_rate;
   replica.storage.block_cache_bytes = options.block_cache_bytes;
   replica.storage.recent_keys_bytes = options.recent_keys_bytes;
   return replica;

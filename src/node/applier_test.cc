@@ -41,6 +41,10 @@ class SmallDisk final : public kv::Engine {
   uint64_t durable_position() const override { return base_.durable_position(); }
   Status Flush(bool wait) override {
     if (full) return Fail(Code::kDiskFull, "no space");
+    if (refused_flushes > 0) {
+      --refused_flushes;
+      return Fail(Code::kUnavailable, "not now");
+    }
     ++(wait ? final_flushes : flushes);
     return base_.Flush(true);
   }
@@ -58,6 +62,7 @@ class SmallDisk final : public kv::Engine {
   std::atomic<bool> full = false;
   std::atomic<int> writes = 0;
   std::atomic<int> flushes = 0;
+  std::atomic<int> refused_flushes = 0;
   std::atomic<int> final_flushes = 0;
   std::atomic<int> resumes = 0;
 
@@ -264,6 +269,16 @@ TEST_F(ApplierTest, FlushesWhenTimeHasPassedAndSomethingWasApplied) {
   EXPECT_EQ(disk_->flushes, 0);
   applier_->Submit(One(Put(2, "k", "v")));
   WaitFor([&] { return disk_->flushes == 1; });
+  EXPECT_EQ(machine_->durable_applied_index(), 2u);
+}
+
+TEST_F(ApplierTest, AFlushThatFailedIsTriedAgain) {
+  Restart({.flush_bytes = UINT64_MAX, .flush_interval_ns = 1});
+  disk_->refused_flushes = 1;
+  Start();
+  applier_->Submit(One(Put(2, "k", "v")));
+  WaitFor([&] { return disk_->flushes == 1; });
+  EXPECT_EQ(disk_->refused_flushes, 0);
   EXPECT_EQ(machine_->durable_applied_index(), 2u);
 }
 

@@ -65,17 +65,15 @@ Status CreateData(DataDir& dir, Identity* identity, const StorageOptions& option
   if (Status closed = (*wal)->Close(); !closed) return closed;
 
   // A number above any that was ever live, so that no half-deleted directory is met again.
-  Result<uint64_t> last_number = dir.ReadCurrentDb();
-  if (!last_number && last_number.error().code != Code::kNotFound) {
-    return std::unexpected(last_number.error());
-  }
-  uint64_t number = last_number.value_or(0) + 1;
+  Result<CurrentDb> last = dir.ReadCurrentDb();
+  if (!last && last.error().code != Code::kNotFound) return std::unexpected(last.error());
+  uint64_t number = last.value_or(CurrentDb()).number + 1;
   auto machine = OpenStateMachine(dir, *identity, number, OpenDb::kNew, options, logger);
   if (!machine) return std::unexpected(machine.error());
   if (Status flushed = (*machine)->Flush(true); !flushed) return flushed;
   machine->reset();
   if (Status synced = dir.env().SyncDir(dir.path()); !synced) return synced;
-  if (Status named = dir.WriteCurrentDb(number); !named) return named;
+  if (Status named = dir.WriteCurrentDb({.number = number}); !named) return named;
   identity->data_ready = true;
   return dir.WriteIdentity(identity);
 }

@@ -11,6 +11,9 @@ namespace arima::node {
 namespace {
 
 constexpr std::string_view kDbPrefix = "db-";
+constexpr std::string_view kCheckpointPrefix = "snap-";
+constexpr std::string_view kReceiveName = "db.recv";
+constexpr uint32_t kCurrentDbVersion = 2;  // version 1 was the number alone
 
 std::optional<uint64_t> DbNumber(std::string_view name) {
   if (!name.starts_with(kDbPrefix)) return std::nullopt;
@@ -23,7 +26,8 @@ std::optional<uint64_t> DbNumber(std::string_view name) {
 
 bool OwnName(std::string_view name) {
   return name == "LOCK" || name == "wal" || name == "io_poison" || name.starts_with("identity") ||
-         name.starts_with("CURRENT_DB") || DbNumber(name).has_value();
+         name.starts_with("CURRENT_DB") || name.starts_with(kCheckpointPrefix) ||
+         name == kReceiveName || DbNumber(name).has_value();
 }
 
 }  // namespace
@@ -55,6 +59,12 @@ std::string DataDir::db_path(uint64_t number) const {
   return env::JoinPath(path_, std::string(kDbPrefix) + std::to_string(number));
 }
 
+std::string DataDir::receive_path() const { return env::JoinPath(path_, kReceiveName); }
+
+std::string DataDir::checkpoint_path(uint64_t snapshot_id) const {
+  return env::JoinPath(path_, std::string(kCheckpointPrefix) + std::to_string(snapshot_id));
+}
+
 Result<Identity> DataDir::ReadIdentity(bool* mended) {
   auto content = ReadCheckedFile(env_, env::JoinPath(path_, "identity"));
   if (!content) return std::unexpected(content.error());
@@ -68,25 +78,69 @@ Status DataDir::WriteIdentity(Identity* identity) {
                           identity->generation);
 }
 
-Result<uint64_t> DataDir::ReadCurrentDb() {
+Result<CurrentDb> DataDir::ReadCurrentDb() {
   auto content = ReadCheckedFile(env_, env::JoinPath(path_, "CURRENT_DB"));
   if (!content) return std::unexpected(content.error());
   current_db_generation_ = content->generation;
   ByteReader in(content->bytes);
-  uint64_t number = in.U64();
+  CurrentDb current;
+  current.number = in.U64();
   if (!in.ok()) return Fail(Code::kCorruption, path_ + "/CURRENT_DB is malformed");
-  return number;
+  if (in.done()) return current;
+  uint32_t version = in.U32();
+  current.snapshot_id = in.U64();
+  uint8_t confirmed = in.U8();
+  current.confirmed = confirmed == 1;
+  if (in.ok() && version > kCurrentDbVersion) {
+    return Fail(Code::kNotSupported, path_ + "/CURRENT_DB is of version " +
+                                         std::to_string(version) +
+                                         "; start the release that wrote it, or a later one");
+  }
+  if (!in.done() || confirmed > 1 || version != kCurrentDbVersion) {
+    return Fail(Code::kCorruption, path_ + "/CURRENT_DB is malformed");
+  }
+  return current;
 }
 
-Status DataDir::WriteCurrentDb(uint64_t number) {
+Status DataDir::WriteCurrentDb(const CurrentDb& current) {
   std::string bytes;
-  ByteWriter(&bytes).U64(number);
+  ByteWriter out(&bytes);
+  out.U64(current.number);
+  out.U32(kCurrentDbVersion);
+  out.U64(current.snapshot_id);
+  out.U8(current.confirmed ? 1 : 0);
   return WriteCheckedFile(env_, env::JoinPath(path_, "CURRENT_DB"), bytes,
                           ++current_db_generation_);
 }
 
+// The name first, then the statement that it is live: a crash in between leaves a database that
+// nobody names, which the next start removes.
+Status DataDir::InstallReceived(uint64_t snapshot_id) {
+  Result<CurrentDb> current = ReadCurrentDb();
+  if (!current) return std::unexpected(current.error());
+  CurrentDb next{current->number + 1, snapshot_id, false};
+  if (Status gone = env::RemoveTree(env_, db_path(next.number)); !gone) return gone;
+  if (Status moved = env_.Rename(receive_path(), db_path(next.number)); !moved) return moved;
+  if (Status synced = env_.SyncDir(path_); !synced) return synced;
+  return WriteCurrentDb(next);
+}
+
+Status DataDir::RemoveReceived() { return env::RemoveTree(env_, receive_path()); }
+
+Status DataDir::RemoveCheckpoints() {
+  auto names = env_.List(path_);
+  if (!names) return std::unexpected(names.error());
+  for (const std::string& name : *names) {
+    if (!name.starts_with(kCheckpointPrefix)) continue;
+    if (Status gone = env::RemoveTree(env_, env::JoinPath(path_, name)); !gone) return gone;
+  }
+  return {};
+}
+
 Status DataDir::DiscardData() {
   if (Status gone = env::RemoveTree(env_, wal_path()); !gone) return gone;
+  if (Status gone = RemoveReceived(); !gone) return gone;
+  if (Status gone = RemoveCheckpoints(); !gone) return gone;
   auto names = env_.List(path_);
   if (!names) return std::unexpected(names.error());
   for (const std::string& name : *names) {

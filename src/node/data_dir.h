@@ -2,9 +2,11 @@
 //
 //   LOCK             held while the process runs
 //   identity(.copy)  node/identity.h
-//   CURRENT_DB(.copy) number of the live database directory
+//   CURRENT_DB(.copy) the live database directory: CurrentDb
 //   wal/             log segments
 //   db-<n>/          RocksDB
+//   db.recv/         a snapshot that is being received, or was; at most one
+//   snap-<id>/       a checkpoint that other nodes are sent; none survives a restart
 //
 // Thread rule: one owner at a time (start-up, then the core thread).
 #pragma once
@@ -18,6 +20,16 @@
 
 namespace arima::node {
 
+// Which database is live, and whether a snapshot put it there. Until the log was reset to that
+// snapshot (docs/design/raft.md 4.6 R7), it stands unconfirmed: only then may the database be ahead
+// of the log.
+struct CurrentDb {
+  uint64_t number = 0;
+  uint64_t snapshot_id = 0;  // that it was installed from; 0: none
+  bool confirmed = true;
+  friend bool operator==(const CurrentDb&, const CurrentDb&) = default;
+};
+
 class DataDir {
  public:
   // Makes the directory if needed and takes the lock. kConflict: another process has it.
@@ -27,6 +39,8 @@ class DataDir {
   const std::string& path() const { return path_; }
   std::string wal_path() const;
   std::string db_path(uint64_t number) const;
+  std::string receive_path() const;
+  std::string checkpoint_path(uint64_t snapshot_id) const;
 
   // kNotFound: a fresh directory. `mended` (may be null): a damaged copy was rewritten.
   Result<Identity> ReadIdentity(bool* mended);
@@ -34,11 +48,18 @@ class DataDir {
   Status WriteIdentity(Identity* identity);
 
   // kNotFound: none was ever live.
-  Result<uint64_t> ReadCurrentDb();
-  Status WriteCurrentDb(uint64_t number);
+  Result<CurrentDb> ReadCurrentDb();
+  Status WriteCurrentDb(const CurrentDb& current);
 
-  // Moves what an older life left (log, databases) out of the way and deletes it. Only for data
-  // that no identity vouches for: Identity::data_ready is false.
+  // Makes the finished snapshot in receive_path() the live database, unconfirmed. Nobody may have a
+  // database open. After an error or a crash either the old database is live or the new one.
+  Status InstallReceived(uint64_t snapshot_id);
+  Status RemoveReceived();
+  // Whatever checkpoints an older life left.
+  Status RemoveCheckpoints();
+
+  // Moves what an older life left (log, databases, snapshots) out of the way and deletes it. Only
+  // for data that no identity vouches for: Identity::data_ready is false.
   Status DiscardData();
   // Deletes database directories other than `number`.
   Status RemoveOtherDbs(uint64_t number);

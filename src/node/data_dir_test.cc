@@ -6,9 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "base/coding.h"
 #include "env/fault_env.h"
 #include "env/mem_env.h"
 #include "node/bootstrap.h"
+#include "node/checked_file.h"
 #include "raft/conf_change.h"
 
 namespace arima::node {
@@ -81,13 +83,95 @@ TEST_F(DataDirTest, TellsWhenACopyOfTheIdentityWasMended) {
 TEST_F(DataDirTest, KeepsTheNumberOfTheLiveDatabase) {
   auto dir = Open();
   EXPECT_EQ(dir->ReadCurrentDb().error().code, Code::kNotFound);
-  ASSERT_TRUE(dir->WriteCurrentDb(1));
-  ASSERT_TRUE(dir->WriteCurrentDb(2));
+  ASSERT_TRUE(dir->WriteCurrentDb({.number = 1}));
+  ASSERT_TRUE(dir->WriteCurrentDb({.number = 2}));
   dir.reset();
   dir = Open();
-  EXPECT_EQ(*dir->ReadCurrentDb(), 2u);
-  ASSERT_TRUE(dir->WriteCurrentDb(3));
-  EXPECT_EQ(*dir->ReadCurrentDb(), 3u);
+  EXPECT_EQ(*dir->ReadCurrentDb(), CurrentDb{2});
+  CurrentDb installed{3, 77, false};
+  ASSERT_TRUE(dir->WriteCurrentDb(installed));
+  EXPECT_EQ(*dir->ReadCurrentDb(), installed);
+}
+
+// Version 1 said the number and nothing else.
+TEST_F(DataDirTest, ReadsWhatAnOlderReleaseSaidOfTheLiveDatabase) {
+  auto dir = Open();
+  std::string number;
+  ByteWriter(&number).U64(5);
+  ASSERT_TRUE(WriteCheckedFile(env_, "vol/CURRENT_DB", number, 9));
+  EXPECT_EQ(*dir->ReadCurrentDb(), (CurrentDb{5, 0, true}));
+  ASSERT_TRUE(dir->WriteCurrentDb({.number = 6}));
+  EXPECT_EQ(dir->ReadCurrentDb()->number, 6u);
+}
+
+TEST_F(DataDirTest, RefusesWhatALaterReleaseOrNobodySaidOfTheLiveDatabase) {
+  auto dir = Open();
+  for (uint32_t version : {0u, 1u, 3u}) {
+    std::string bytes;
+    ByteWriter out(&bytes);
+    out.U64(5);
+    out.U32(version);
+    out.U64(0);
+    out.U8(1);
+    ASSERT_TRUE(WriteCheckedFile(env_, "vol/CURRENT_DB", bytes, 1));
+    auto read = dir->ReadCurrentDb();
+    ASSERT_FALSE(read) << version;
+    EXPECT_EQ(read.error().code, version == 3 ? Code::kNotSupported : Code::kCorruption);
+  }
+}
+
+TEST_F(DataDirTest, CheckpointsAndReceivedSnapshotsAreOwnThings) {
+  auto dir = Open();
+  for (const std::string& path : {dir->receive_path(), dir->checkpoint_path(7)}) {
+    ASSERT_TRUE(env::MakeDirs(env_, path));
+    MakeFile(path + "/f");
+  }
+  EXPECT_TRUE(dir->CheckFresh());
+  ASSERT_TRUE(dir->RemoveCheckpoints());
+  EXPECT_FALSE(Exists(dir->checkpoint_path(7)));
+  EXPECT_TRUE(Exists(dir->receive_path() + "/f")) << "it is gone on with after a restart";
+  ASSERT_TRUE(dir->DiscardData());
+  EXPECT_FALSE(Exists(dir->receive_path()));
+}
+
+// Power is lost at any moment of an install: the old database is live, whole, or the new one,
+// whole and unconfirmed.
+TEST_F(DataDirTest, AnInterruptedInstallLeavesTheOldDatabaseOrTheNewOne) {
+  auto prepare = Open();
+  ASSERT_TRUE(env::MakeDirs(env_, "vol/db-1"));
+  ASSERT_TRUE(env::WriteFileAtomically(env_, "vol/db-1/f", "old"));
+  ASSERT_TRUE(env::MakeDirs(env_, prepare->receive_path()));
+  ASSERT_TRUE(env::WriteFileAtomically(env_, prepare->receive_path() + "/f", "new"));
+  ASSERT_TRUE(env_.SyncDir("vol"));
+  ASSERT_TRUE(prepare->WriteCurrentDb({.number = 1}));
+  prepare.reset();
+  std::vector<std::unique_ptr<env::MemEnv>> moments;
+  env::FaultEnv observed(env_, 1);
+  auto dir = Open(observed);
+  observed.SetObserver([&](env::Op, const std::string&) { moments.push_back(env_.Clone()); });
+  ASSERT_TRUE(dir->InstallReceived(9));
+  moments.push_back(env_.Clone());
+  ASSERT_GT(moments.size(), 6u);
+  int installed = 0;
+  for (size_t moment = 0; moment < moments.size(); ++moment) {
+    for (uint64_t seed = 1; seed <= 16; ++seed) {
+      SCOPED_TRACE("moment " + std::to_string(moment) + " seed " + std::to_string(seed));
+      std::unique_ptr<env::MemEnv> after = moments[moment]->Clone();
+      env::RandomCrash crash(seed);
+      after->PowerLoss(crash);
+      auto again = Open(*after);
+      auto current = again->ReadCurrentDb();
+      ASSERT_TRUE(current) << current.error().ToString();
+      bool is_new = current->number == 2;
+      EXPECT_EQ(*current, is_new ? (CurrentDb{2, 9, false}) : CurrentDb{1});
+      auto content = env::ReadFile(*after, again->db_path(current->number) + "/f", 100);
+      ASSERT_TRUE(content);
+      EXPECT_EQ(*content, is_new ? "new" : "old");
+      installed += is_new ? 1 : 0;
+      EXPECT_TRUE(is_new || moment + 1 < moments.size());
+    }
+  }
+  EXPECT_GT(installed, 16);
 }
 
 TEST_F(DataDirTest, DiscardRemovesLogAndDatabasesAndNothingElse) {

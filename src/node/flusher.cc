@@ -22,7 +22,6 @@ void Flusher::Start() {
   {
     MutexLock lock(&mutex_);
     last_flush_ns_ = clock_.NowNs();
-    dirty_ = machine_.durable_applied_index() < machine_.applied_index();
   }
   thread_ = std::thread([this] { Run(); });
 }
@@ -41,7 +40,6 @@ void Flusher::NoteApplied(uint64_t bytes) {
   {
     MutexLock lock(&mutex_);
     bool was_due = dirty_bytes_ >= options_.flush_bytes;
-    dirty_ = true;
     dirty_bytes_ += bytes;
     due = !was_due && dirty_bytes_ >= options_.flush_bytes;
   }
@@ -49,8 +47,10 @@ void Flusher::NoteApplied(uint64_t bytes) {
 }
 
 bool Flusher::IsDue() {
-  return dirty_bytes_ >= options_.flush_bytes ||
-         (dirty_ && clock_.NowNs() - last_flush_ns_ >= options_.flush_interval_ns);
+  if (dirty_bytes_ >= options_.flush_bytes) return true;
+  // The database is asked, not the own count: a flush that failed is due again.
+  return clock_.NowNs() - last_flush_ns_ >= options_.flush_interval_ns &&
+         machine_.durable_applied_index() < machine_.applied_index();
 }
 
 void Flusher::Run() {
@@ -60,7 +60,6 @@ void Flusher::Run() {
       MutexLock lock(&mutex_);
       while (!stopping_ && !IsDue()) changed_.WaitFor(&mutex_, kLookPause);
       if (stopping_) return;
-      dirty_ = false;
       dirty_bytes_ = 0;
       last_flush_ns_ = clock_.NowNs();
     }

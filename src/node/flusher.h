@@ -16,8 +16,9 @@
 namespace arima::node {
 
 struct FlusherOptions {
-  // A flush is started when this much was applied since the last one, or when something was and so
-  // much time has passed.
+  // A flush is started when this much was applied since the last one, or when something applied is
+  // not on disk and so much time has passed since the last one began. So what a start has to replay
+  // is bounded, and on an idle node the log shrinks to what the others may need.
   uint64_t flush_bytes = 512 << 20;
   uint64_t flush_interval_ns = 60'000'000'000;
 };
@@ -42,7 +43,6 @@ class Flusher {
   Mutex mutex_;
   CondVar changed_;
   bool stopping_ GUARDED_BY(mutex_) = false;
-  bool dirty_ GUARDED_BY(mutex_) = false;  // something was applied since the last flush began
   uint64_t dirty_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t last_flush_ns_ GUARDED_BY(mutex_) = 0;
   std::thread thread_;

@@ -39,17 +39,24 @@ void LogWriter::Submit(raft::Write write) {
   ARIMA_ASSERT(queued);  // Stop comes after the last Submit
 }
 
+void LogWriter::CompactTo(raft::Index index) {
+  // The writer may take the old value meanwhile, which is fine: it was asked for.
+  if (index.value > cut_to_) cut_to_ = index.value;
+  bool queued = queue_.Push(Wake{}, 0);
+  ARIMA_ASSERT(queued);  // as above
+}
+
 LogWriterStats LogWriter::Stats() const {
   return {syncs_.load(), sync_ns_total_.load(), sync_ns_max_.load(), writes_.load()};
 }
 
 void LogWriter::Run() {
   while (true) {
-    std::vector<raft::Write> writes =
+    std::vector<Task> tasks =
         wal_.NeedsAttest() ? queue_.PopAllFor(std::chrono::nanoseconds(wal::Wal::kAttestDelayNs))
                            : queue_.PopAll();
-    if (!writes.empty()) {
-      if (!WriteAll(std::move(writes))) break;
+    if (!tasks.empty()) {
+      if (!Perform(std::move(tasks))) break;
     } else if (queue_.closed()) {
       break;
     } else if (Status attested = wal_.Attest(); !attested) {
@@ -59,6 +66,37 @@ void LogWriter::Run() {
   if (Status closed = wal_.Close(); !closed) {
     logger_.Fatal("log_close_failed", closed.error().ToString());
   }
+}
+
+bool LogWriter::Perform(std::vector<Task> tasks) {
+  std::vector<raft::Write> writes;
+  writes.reserve(tasks.size());
+  for (Task& task : tasks) {
+    if (auto* write = std::get_if<raft::Write>(&task)) writes.push_back(std::move(*write));
+  }
+  const bool cut = BeginCut();
+  if (!WriteAll(std::move(writes))) return false;
+  if (cut) FinishCut();
+  return true;
+}
+
+// It may overtake writes that were queued before it: it is about applied entries, which none of
+// them adds or replaces.
+bool LogWriter::BeginCut() {
+  const uint64_t index = cut_to_.exchange(0);
+  if (index == 0) return false;
+  if (Status done = wal_.CompactTo(raft::Index(index)); !done) {
+    logger_.Fatal("log_cut_failed", done.error().ToString());
+  }
+  return true;
+}
+
+// Costs nothing if a synced batch has done it.
+void LogWriter::FinishCut() {
+  Status done = wal_.Append(std::span<const wal::Batch>(), /*sync=*/true);
+  // The place for the record was used already: it rides with the next batch that finds space.
+  if (done || done.error().code == Code::kDiskFull) return;
+  logger_.Fatal("log_write_failed", done.error().ToString());
 }
 
 bool LogWriter::WriteAll(std::vector<raft::Write> writes) {
@@ -122,6 +160,7 @@ Status LogWriter::AppendPatiently(std::span<const wal::Batch> batches, bool sync
   // The pause is of no consequence for correctness: the append is simply tried again.
   while (!done && done.error().code == Code::kDiskFull && !queue_.closed()) {
     std::this_thread::sleep_for(kDiskFullPause);
+    if (BeginCut()) FinishCut();
     done = wal_.Append(batches, sync);
   }
   if (done) {

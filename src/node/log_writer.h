@@ -5,13 +5,19 @@
 // process. A full disk is waited out: nothing was written, the core is told to refuse proposals. If
 // the node stops meanwhile, what waits is dropped: nobody was told that it is durable.
 //
-// Thread rule: Submit from the core thread; Start and Stop from the thread that owns the replica.
+// A cut of the log rides with the batch that follows it. If none does, it costs one write and sync
+// of its own, so that the files go on an idle node as well; cuts are as rare as segments. It is
+// also taken while a full disk is waited out, as it may be what ends the wait.
+//
+// Thread rule: Submit and CompactTo from the core thread; Start and Stop from the thread that owns
+// the replica.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <span>
 #include <thread>
+#include <variant>
 #include <vector>
 
 #include "base/bounded_queue.h"
@@ -40,10 +46,21 @@ class LogWriter final : public LogSink {
   void Stop();
 
   void Submit(raft::Write write) override;
+  // See Wal::CompactTo; at or below what the database has on disk.
+  void CompactTo(raft::Index index);
   LogWriterStats Stats() const;
 
  private:
+  struct Wake {};  // look at cut_to_
+  using Task = std::variant<raft::Write, Wake>;
+
   void Run();
+  // False: as WriteAll.
+  bool Perform(std::vector<Task> tasks);
+  // Tells the log of a cut that was asked for; true if there was one.
+  bool BeginCut();
+  // Makes it durable if no batch took it along, and lets the segments go.
+  void FinishCut();
   // False: the node stops, and the disk is full; nothing more can be written.
   bool WriteAll(std::vector<raft::Write> writes);
   // Appends them as one batch.
@@ -55,7 +72,9 @@ class LogWriter final : public LogSink {
   Clock& clock_;
   Logger& logger_;
   // Unbounded by cost: the core never has more outstanding than max_uncommitted_bytes allows.
-  BoundedQueue<raft::Write> queue_{UINT64_MAX};
+  // Cuts come at most once a second.
+  BoundedQueue<Task> queue_{UINT64_MAX};
+  std::atomic<uint64_t> cut_to_ = 0;  // 0: none asked for
   std::thread thread_;
   std::atomic<uint64_t> syncs_ = 0;
   std::atomic<uint64_t> sync_ns_total_ = 0;

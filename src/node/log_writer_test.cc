@@ -70,6 +70,15 @@ class LogWriterTest : public testing::Test {
     return all;
   }
 
+  // Entries 2 to 11, in segments of one or two.
+  void FillSegments() {
+    writer_->Start();
+    for (uint64_t i = 1; i <= 10; ++i) {
+      writer_->Submit(Write(i, {Command(1 + i, 30'000)}));
+      Completions(i);
+    }
+  }
+
   env::MemEnv disk_;
   env::FaultEnv env_{disk_, 1};
   SystemClock clock_;
@@ -181,6 +190,69 @@ TEST_F(LogWriterTest, OldEntriesAreReadOffTheCoreThread) {
   ASSERT_EQ(loaded.entries.size(), 2u);
   EXPECT_EQ(loaded.entries[1], Command(3));
   EXPECT_EQ(std::get<raft::EntriesLoaded>(inputs[1]).status, raft::LoadStatus::kCompacted);
+}
+
+TEST_F(LogWriterTest, ACutRidesWithTheNextBatchAndCostsNoSyncOfItsOwn) {
+  FillSegments();
+  writer_->Stop();
+  wal_.reset();
+  wal::RecoveredLog log;
+  wal_ = *wal::Wal::Open(env_, options_, &log);
+  ASSERT_GE(wal_->Stats().segments, 4u);
+  LogWriter writer(wal_.get(), &inbox_, &clock_, &logger_);
+  writer.CompactTo(Index(11));
+  writer.Submit(Write(11, {Command(12)}));
+  const uint64_t syncs = env_.count(env::Op::kSync);
+  writer.Start();
+  Completions(11);
+  // After the completion nothing is left to do for the cut.
+  while (wal_->Stats().segments > 1) std::this_thread::yield();
+  EXPECT_EQ(env_.count(env::Op::kSync), syncs + 1);
+  writer.Stop();
+  EXPECT_EQ(wal_->Stats().first, Index(12));
+}
+
+TEST_F(LogWriterTest, AnIdleLogLetsItsSegmentsGoWithinOneSync) {
+  FillSegments();
+  const uint64_t segments = wal_->Stats().segments;
+  ASSERT_GE(segments, 4u);
+  const uint64_t syncs = env_.count(env::Op::kSync);
+  writer_->CompactTo(Index(9));
+  while (wal_->Stats().segments == segments) std::this_thread::yield();
+  EXPECT_LE(wal_->Stats().segments, 3u);
+  EXPECT_EQ(env_.count(env::Op::kSync), syncs + 1);
+  // What lay there is not needed any more, also not by a restart.
+  while (*wal_->preparer().PrepareOne()) {
+  }
+  writer_->Stop();
+  wal_.reset();
+  wal::RecoveredLog log;
+  ASSERT_TRUE(wal::Wal::Open(env_, options_, &log));
+  EXPECT_EQ(log.snapshot_index, Index(9));
+  EXPECT_EQ(log.last, Index(11));
+}
+
+TEST_F(LogWriterTest, ACutEndsTheWaitForAFullDisk) {
+  FillSegments();
+  env_.SetDiskFull(true);
+  writer_->Submit(Write(11, {Command(12, 30'000)}));
+  uint64_t creates = env_.count(env::Op::kCreate);
+  while (env_.count(env::Op::kCreate) < creates + 2) std::this_thread::yield();
+  writer_->CompactTo(Index(9));
+  Completions(11);
+  env_.SetDiskFull(false);
+  EXPECT_EQ(disk_low_.back(), false);
+  EXPECT_EQ(wal_->Stats().first, Index(10));
+}
+
+TEST_F(LogWriterTest, ACutBelowTheOldOneIsNothing) {
+  writer_->Start();
+  writer_->Submit(Write(1, {Command(2), Command(3)}));
+  Completions(1);
+  writer_->CompactTo(Index(2));
+  writer_->CompactTo(Index(1));
+  writer_->Stop();
+  EXPECT_EQ(wal_->Stats().first, Index(3));
 }
 
 using LogWriterDeathTest = LogWriterTest;

@@ -1,5 +1,5 @@
 // Life of the core thread and of the replica under it. What peers ask is in node_peers.cc, what
-// operators are shown in node_report.cc.
+// they send and get in bulk in node_snapshots.cc, what operators are shown in node_report.cc.
 #include "node/node_core.h"
 
 #include <algorithm>
@@ -86,7 +86,9 @@ arima::Status NodeCore::OpenReplica() {
   conf_ = replica_->loop().Status().conf;
   membership_.OnConfChanged(*conf_);
   FollowConf();
+  replica_->loop().ConnectSnapshots(this);
   replica_->Start(this, this);
+  StartSnapshots();
   UpdatePeers();
   Publish();
   shared_.SetReplica(replica_);
@@ -94,6 +96,7 @@ arima::Status NodeCore::OpenReplica() {
 }
 
 void NodeCore::CloseReplica(const Error& why) {
+  StopSnapshots();
   shared_.TakeReplica(why);
   replica_->Stop(why);
   // A reader on another thread may hold it for the length of one read.
@@ -141,12 +144,15 @@ void NodeCore::Run() {
       next_tick_ns_ = now_ns + kTickNs;
       OnTick(now_ns);
     }
+    if (to_install_) InstallReceived();
   }
 }
 
 void NodeCore::OnTick(uint64_t now_ns) {
   membership_.Poll(now_ns);
   KeepHistory(now_ns);
+  CutLog(now_ns);
+  PollSnapshots(now_ns);
   Publish();
   bool leads = replica_->loop().soft().role == raft::Role::kLeader;
   if (!leads) {
@@ -213,6 +219,7 @@ void NodeCore::OnSoftState(const raft::SoftState& soft) {
     last_leader_ = soft.leader;
     ++leader_changes_;
   }
+  if (soft.role != raft::Role::kLeader) snapshot_source_->Abandon();
   announcing_ = false;
   Publish();
 }

@@ -7,6 +7,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@
 #include "node/membership.h"
 #include "node/node.h"
 #include "node/shared_state.h"
+#include "node/snapshot_fetcher.h"
+#include "node/snapshot_source.h"
 #include "transport/io_context.h"
 #include "transport/tcp_transport.h"
 #include "transport/transport.h"
@@ -28,6 +31,7 @@ namespace arima::node {
 class NodeCore final : public RaftLoopHost,
                        public MembershipHost,
                        public MessageSink,
+                       public SnapshotSink,
                        public transport::PeerPolicy,
                        public transport::TransportHandler {
  public:
@@ -71,6 +75,10 @@ class NodeCore final : public RaftLoopHost,
   // --- MessageSink
   void Send(std::vector<raft::Message> messages) override;
 
+  // --- SnapshotSink
+  void Request(const raft::SnapshotRequest& request) override;
+  void Install(const raft::InstallSnapshot& install) override;
+
   // --- transport::PeerPolicy
   transport::HelloDecision Check(const transport::Hello& hello) override;
   transport::Hello MakeHello(raft::MemberId to) override;
@@ -82,6 +90,7 @@ class NodeCore final : public RaftLoopHost,
   void OnRefused(raft::MemberId peer, const transport::Refuse& refuse) override;
   void OnAddress(const transport::Hello& hello) override;
   void OnControl(transport::ControlRequest&& request, transport::Responder responder) override;
+  void OnStream(const transport::Hello& hello, std::unique_ptr<ByteStream> stream) override;
   void OnEvent(const transport::TransportEvent& event) override;
 
  private:
@@ -93,9 +102,25 @@ class NodeCore final : public RaftLoopHost,
   void ReplaceData(const transport::AbsorbRequest& request);
   void RestartReplica(const Error& why);
 
+  void StartSnapshots();
+  // Before the replica closes: nobody reads its database or the receive directory any more.
+  void StopSnapshots();
+  // A leader says that it has a snapshot for this node.
+  void OnSnapshotOffered(const raft::SnapshotMeta& meta, raft::MemberId from, raft::Term term);
+  void PollSnapshots(uint64_t now_ns);
+  void OnFetched(SnapshotFetched fetched, uint64_t now_ns);
+  void TellProgress(raft::MemberId to, uint64_t snapshot_id, uint64_t bytes, bool failed);
+  void DiscardReceivedIfUseless();
+  // Closes the replica, makes what was received its database, and opens it again.
+  void InstallReceived();
+  std::string SnapshotState();
+  // What snapshots under way will need stays.
+  void CutLog(uint64_t now_ns);
+
   struct MetricList;
   void AddRaftMetrics(MetricList* out);
   void AddStorageMetrics(MetricList* out);
+  void AddSnapshotMetrics(MetricList* out);
   void AddPeerMetrics(MetricList* out);
 
   void OnTick(uint64_t now_ns);
@@ -131,6 +156,14 @@ class NodeCore final : public RaftLoopHost,
   std::unique_ptr<transport::TcpTransport> transport_;
   std::shared_ptr<Replica> replica_;
   std::future<void> replica_gone_;  // ready when the last reference to it is dropped
+  SnapshotCounters snapshot_counters_;
+  std::unique_ptr<SnapshotSource> snapshot_source_;    // of replica_
+  std::unique_ptr<SnapshotFetcher> snapshot_fetcher_;  // of replica_
+  std::optional<raft::SnapshotMeta> to_install_;
+  // Something may lie in the receive directory; the log ended here when that became so.
+  bool received_left_ = false;
+  raft::Index received_last_;
+  uint64_t next_snapshot_poll_ns_ = 0;
   Membership membership_;
   HistoryKeeper history_;
   bool stopping_ = false;

@@ -15,7 +15,14 @@ using transport::RefuseReason;
 void NodeCore::Send(std::vector<raft::Message> messages) { transport_->Send(std::move(messages)); }
 
 void NodeCore::OnMessage(raft::Message&& message) {
+  if (message.type != raft::MessageType::kSnap) {
+    return replica_->loop().Step(raft::PeerMessage{std::move(message)}, clock_.NowNs());
+  }
+  raft::SnapshotMeta meta = message.snapshot;
+  raft::MemberId from = message.from;
+  raft::Term term = message.term;
   replica_->loop().Step(raft::PeerMessage{std::move(message)}, clock_.NowNs());
+  OnSnapshotOffered(meta, from, term);
 }
 
 void NodeCore::OnUnreachable(raft::MemberId peer) {
@@ -26,6 +33,10 @@ void NodeCore::OnPeerClosed(raft::MemberId peer) {
   if (replica_->loop().soft().leader == peer) {
     replica_->loop().Step(raft::LeaderLost{peer}, clock_.NowNs());
   }
+}
+
+void NodeCore::OnStream(const transport::Hello& hello, std::unique_ptr<ByteStream> stream) {
+  snapshot_source_->Serve(hello.from, std::move(stream));
 }
 
 const raft::ConfState& NodeCore::KnownConf() const {

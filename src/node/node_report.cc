@@ -146,7 +146,8 @@ service::Stats NodeCore::CurrentStats() {
   status.applied = raft::Index(replica_->machine().applied_index());
   return BuildStats({status, identity_, clock_.NowNs(), replica_->machine().store_revision(),
                      replica_->machine().durable_applied_index(),
-                     replica_->machine().compact_revision()});
+                     replica_->machine().compact_revision(), replica_->wal().Stats().segment_bytes,
+                     SnapshotState()});
 }
 
 void NodeCore::Publish() {
@@ -191,6 +192,7 @@ std::vector<service::ClusterService::Metric> NodeCore::Metrics() {
   MetricList list;
   AddRaftMetrics(&list);
   AddStorageMetrics(&list);
+  AddSnapshotMetrics(&list);
   AddPeerMetrics(&list);
   return std::move(list.metrics);
 }
@@ -230,6 +232,14 @@ void NodeCore::AddStorageMetrics(MetricList* out) {
   out->Counter("arima_disk_wal_written_bytes_total", "bytes written to the raft log",
                Number(wal.written_bytes));
   out->Gauge("arima_disk_wal_segments", "live log segments", Number(wal.segments));
+  out->Gauge("arima_log_bytes", "bytes of the live log segments", Number(wal.segment_bytes));
+  out->Gauge("arima_log_cut_index", "entries up to here are cut off the log",
+             Number(wal.first.value - 1));
+  const LogCutterStats& cutter = replica_->log_cutter().stats();
+  out->Counter("arima_log_cuts_total", "times that log segments were let go", Number(cutter.cuts));
+  out->Counter("arima_log_peers_given_up_total",
+               "members that need a snapshot because what they lack passed --log-retain-bytes",
+               Number(cutter.peers_given_up));
   out->Counter("arima_disk_wal_inline_segments_total",
                "segments the writer had to make itself because none was ready",
                Number(wal.inline_segments));
@@ -244,6 +254,19 @@ void NodeCore::AddStorageMetrics(MetricList* out) {
   out->Counter("arima_mvcc_dropped_versions_total",
                "replaced versions that compactions dropped after history had passed them",
                Number(replica_->machine().engine().stats().dropped_count));
+}
+
+void NodeCore::AddSnapshotMetrics(MetricList* out) {
+  out->Counter("arima_snapshot_sends_total", "snapshots that a peer has received whole",
+               Number(snapshot_counters_.sends));
+  out->Counter("arima_snapshot_send_failures_total", "snapshots for a peer that were given up",
+               Number(snapshot_counters_.send_failures));
+  out->Counter("arima_snapshot_sent_bytes_total", "bytes of snapshots sent",
+               Number(snapshot_counters_.sent_bytes));
+  out->Counter("arima_snapshot_installs_total", "snapshots that became this node's database",
+               Number(snapshot_counters_.installs));
+  out->Counter("arima_snapshot_receive_failures_total", "snapshots that could not be received",
+               Number(snapshot_counters_.receive_failures));
 }
 
 void NodeCore::AddPeerMetrics(MetricList* out) {

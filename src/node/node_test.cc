@@ -1,171 +1,18 @@
-// Whole nodes in one process, on free loopback ports and directories of their own.
+// Whole nodes in one process: service, joins and removals, restarts.
 #include "node/node.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <functional>
-#include <future>
-#include <map>
-#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "env/posix_env.h"
-#include "node/test_replica.h"
+#include "node/test_node.h"
 
 namespace arima::node {
 namespace {
-
-uint16_t FreePort() {
-  int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  bind(fd, reinterpret_cast<sockaddr*>(&address), size);
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  close(fd);
-  return ntohs(address.sin_port);
-}
-
-template <class T>
-struct Waiter {
-  std::promise<Result<T>> promise;
-  service::Done<T> done() {
-    return [this](Result<T> result) { promise.set_value(std::move(result)); };
-  }
-  Result<T> Get() { return promise.get_future().get(); }
-};
-
-class TestNode {
- public:
-  TestNode(const TempDirectory& temp, std::string name)
-      : name_(std::move(name)), dir_(temp.Path(name_)), port_(FreePort()) {}
-  ~TestNode() { Stop(); }
-
-  Status Start() {
-    NodeOptions options;
-    options.name = name_;
-    options.volume_dir = dir_;
-    options.raft_listen_host = "127.0.0.1";
-    options.raft_port = port_;
-    options.raft_address = address();
-    options.http_address = "127.0.0.1:1";
-    options.value_bytes_max = 1 << 20;
-    options.replica.storage = SmallStorage();
-    auto node = Node::Start(options, &env_, &clock_, &logger_);
-    if (!node) return std::unexpected(node.error());
-    node_ = std::move(*node);
-    return {};
-  }
-  void Stop() {
-    if (node_ != nullptr) node_->Stop();
-    node_.reset();
-  }
-
-  // After the node was stopped by itself.
-  void Forget() { node_.reset(); }
-
-  const std::string& name() const { return name_; }
-  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
-  const std::string& dir() const { return dir_; }
-  Node& node() { return *node_; }
-
-  Result<service::PutResponse> Put(const std::string& key, const std::string& value,
-                                   uint64_t timeout_ms = 20'000) {
-    Waiter<service::PutResponse> waiter;
-    node_->kv().Put({key, SharedBytes::Copy(value), timeout_ms}, waiter.done());
-    return waiter.Get();
-  }
-  Result<service::DeleteResponse> Delete(const std::string& key) {
-    Waiter<service::DeleteResponse> waiter;
-    node_->kv().Delete({key, 20'000}, waiter.done());
-    return waiter.Get();
-  }
-  Status Barrier() {
-    Waiter<void> waiter;
-    node_->kv().ReadBarrier({20'000}, waiter.done());
-    return waiter.Get();
-  }
-  // A linearizable read: the value, "<none>", or the error.
-  std::string Get(const std::string& key) {
-    if (Status ready = Barrier(); !ready) return ready.error().ToString();
-    auto read = node_->kv().GetLocal({key, service::Consistency::kLinearizable});
-    if (!read) return read.error().ToString();
-    return read->found ? std::string(read->value.view()) : "<none>";
-  }
-  Result<service::JoinResponse> Join(const std::string& name, const std::string& address,
-                                     uint64_t timeout_ms = 30'000) {
-    Waiter<service::JoinResponse> waiter;
-    node_->cluster().Join({name, address, timeout_ms}, waiter.done());
-    return waiter.Get();
-  }
-  Result<service::JoinResponse> Join(const TestNode& other) {
-    return Join(other.name(), other.address());
-  }
-  Result<service::RemoveResponse> Remove(const std::string& name) {
-    Waiter<service::RemoveResponse> waiter;
-    node_->cluster().Remove({name, false, 30'000}, waiter.done());
-    return waiter.Get();
-  }
-  std::map<std::string, std::string> Stats() {
-    Waiter<service::Stats> waiter;
-    node_->cluster().GetStats(waiter.done());
-    auto stats = waiter.Get();
-    if (!stats) return {};
-    return {stats->begin(), stats->end()};
-  }
-  bool Leads() { return Stats()["state"] == "Leader"; }
-
- private:
-  const std::string name_;
-  const std::string dir_;
-  const uint16_t port_;
-  env::PosixEnv env_;
-  SystemClock clock_;
-  Logger logger_{name_, LogLevel::kError, LogFormat::kText};
-  std::unique_ptr<Node> node_;
-};
-
-class NodeTest : public ::testing::Test {
- protected:
-  TestNode& Add(const std::string& name) {
-    nodes_.push_back(std::make_unique<TestNode>(temp_, name));
-    Status started = nodes_.back()->Start();
-    EXPECT_TRUE(started) << started.error().ToString();
-    return *nodes_.back();
-  }
-  void ExpectJoined(TestNode& leader, TestNode& other) {
-    auto joined = leader.Join(other);
-    ASSERT_TRUE(joined) << joined.error().ToString();
-    EXPECT_TRUE(joined->caught_up);
-  }
-  // n1 leads n2 and n3.
-  void FormThree() {
-    for (const char* name : {"n1", "n2", "n3"}) Add(name);
-    ExpectJoined(n(1), n(2));
-    ExpectJoined(n(1), n(3));
-  }
-  TestNode& n(size_t number) { return *nodes_[number - 1]; }
-  // Until it holds; the time limit of the test program is the only one.
-  void WaitUntil(const std::function<bool()>& condition) {
-    while (!condition()) std::this_thread::yield();
-  }
-  void ExpectPut(TestNode& node, const std::string& key, const std::string& value) {
-    auto put = node.Put(key, value);
-    ASSERT_TRUE(put) << put.error().ToString();
-  }
-
-  TempDirectory temp_;
-  std::vector<std::unique_ptr<TestNode>> nodes_;
-};
 
 TEST_F(NodeTest, AFreshNodeLeadsItselfAndServesAtOnce) {
   TestNode& n1 = Add("n1");
@@ -347,6 +194,52 @@ TEST_F(NodeTest, AFollowerThatWasDownCatchesUp) {
   for (int i = 0; i < 200; ++i) ExpectPut(n(1), "k" + std::to_string(i), "v");
   ASSERT_TRUE(n(3).Start());
   EXPECT_EQ(n(3).Get("k199"), "v");
+}
+
+// Ten times as much is written as may stay; nobody needs a snapshot, and a node that was down finds
+// what it missed in the log of whoever leads.
+TEST_F(NodeTest, TheLogStaysSmallAndStillServesWhoWasDown) {
+  LimitLogs({.retain_bytes = 1 << 20, .retain_max_bytes = 2 << 20});
+  FormThree();
+  const std::string value(3000, 'v');
+  auto write = [&](const std::string& prefix, int count) {
+    for (int i = 0; i < count; ++i) ExpectPut(n(1), prefix + std::to_string(i), value);
+  };
+  auto log_bytes = [&](size_t i) { return std::stoull(n(i).Stats()["log_bytes"]); };
+  write("a", 400);
+  for (size_t i = 1; i <= 3; ++i) {
+    WaitUntil([&] { return log_bytes(i) <= (1 << 20) / 2; });
+    EXPECT_GT(std::stoull(n(i).Stats()["first_log_index"]), 100u);
+  }
+  n(3).Stop();
+  // With the padding of its frames, each of them takes up to 12 KiB.
+  write("b", 25);
+  const double last = MetricOf(n(1), "arima_raft_last_log_index");
+  WaitUntil([&] { return MetricOf(n(2), "arima_raft_durable_applied_index") >= last; });
+  WaitUntil([&] { return log_bytes(2) <= (1 << 20) / 2; });
+  n(1).node().HandOverLeadership(5000);
+  WaitUntil([&] { return n(2).Leads(); });
+  ASSERT_TRUE(n(3).Start());
+  EXPECT_EQ(n(3).Get("b24"), value);
+  for (size_t i = 1; i <= 3; ++i) {
+    n(i).Stop();
+    ASSERT_TRUE(n(i).Start());
+    EXPECT_EQ(n(i).Get("a399"), value);
+    EXPECT_EQ(MetricOf(n(i), "arima_log_peers_given_up_total"), 0);
+  }
+}
+
+TEST_F(NodeTest, ANodeThatMissedMoreThanIsRetainedIsReportedOnce) {
+  LimitLogs({.retain_bytes = 256 << 10, .retain_max_bytes = 1 << 20});
+  FormThree();
+  n(3).Stop();
+  for (int i = 0; i < 300; ++i) ExpectPut(n(1), "k" + std::to_string(i), std::string(4000, 'v'));
+  WaitUntil([&] { return MetricOf(n(1), "arima_log_peers_given_up_total") > 0; });
+  const double cuts = MetricOf(n(1), "arima_log_cuts_total");
+  for (int i = 0; i < 100; ++i) ExpectPut(n(1), "k" + std::to_string(i), std::string(4000, 'w'));
+  WaitUntil([&] { return MetricOf(n(1), "arima_log_cuts_total") > cuts; });
+  EXPECT_EQ(MetricOf(n(1), "arima_log_peers_given_up_total"), 1);
+  WaitUntil([&] { return std::stoull(n(1).Stats()["log_bytes"]) <= 256 << 10; });
 }
 
 TEST_F(NodeTest, EverythingIsBackAfterAllWereStopped) {

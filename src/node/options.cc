@@ -168,6 +168,12 @@ Status CheckOptions(const Options& options) {
                                             ": it may not be less than max-value-bytes, which is " +
                                             FormatBytes(options.max_value_bytes));
   }
+  if (options.log_retain_max < options.log_retain_bytes) {
+    return Fail(Code::kInvalidArgument,
+                "log-retain-max is " + FormatBytes(options.log_retain_max) +
+                    ": it may not be less than log-retain-bytes, which is " +
+                    FormatBytes(options.log_retain_bytes));
+  }
   if (options.raft_advertise.empty() && IsWildcard(options.raft_address)) {
     return Fail(Code::kInvalidArgument,
                 "raft-address is " + options.raft_address +

@@ -49,7 +49,11 @@ struct Options {
 
   uint64_t recent_keys_bytes = 0;
   uint64_t block_cache_bytes = 0;
+  uint64_t flush_bytes = 0;
   uint64_t wal_segment_bytes = 0;
+  uint64_t log_retain_bytes = 0;
+  uint64_t log_retain_max = 0;
+  uint64_t snapshot_rate = 0;  // bytes per second
 
   uint64_t history_max_age_ms = 0;
   uint64_t history_max_bytes = 0;

@@ -182,6 +182,7 @@ TEST(Options, ValuesThatContradictEachOtherAreRefused) {
       Resolve({"--heartbeat-interval", "200ms", "--election-timeout", "1s"}).heartbeat_interval_ms,
       200u);
   EXPECT_THAT(Refusal({"--max-body-bytes", "1MiB"}), HasSubstr("max-value-bytes"));
+  EXPECT_THAT(Refusal({"--log-retain-max", "512MiB"}), HasSubstr("log-retain-bytes"));
   EXPECT_THAT(Refusal({"--raft-port", "2221"}), HasSubstr("both 2221"));
   EXPECT_THAT(Refusal({"--raft-address", "0.0.0.0"}), HasSubstr("raft-advertise"));
 }

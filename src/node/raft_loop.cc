@@ -280,8 +280,13 @@ void RaftLoop::HandOut(raft::Output out, uint64_t now_ns) {
   if (!out.reads.empty()) OnReadResults(std::move(out.reads));
   for (raft::LoadEntries& load : out.load) loader_->Submit(std::move(load));
   for (const raft::SnapshotRequest& request : out.snapshot_requests) {
-    core_.Step(raft::SnapshotReady{request.to, {}, false}, now_ns);
+    if (snapshots_ != nullptr) {
+      snapshots_->Request(request);
+    } else {
+      core_.Step(raft::SnapshotReady{request.to, {}, false}, now_ns);
+    }
   }
+  if (out.install && snapshots_ != nullptr) snapshots_->Install(*out.install);
   NotifyHost(out);
 }
 

@@ -44,6 +44,17 @@ class LoadSink {
   virtual void Submit(raft::LoadEntries load) = 0;
 };
 
+// Makes and installs snapshots off the core thread; never blocks.
+class SnapshotSink {
+ public:
+  virtual ~SnapshotSink() = default;
+  // Answers through Inbox::AddInput(SnapshotReady), then SnapshotSent.
+  virtual void Request(const raft::SnapshotRequest& request) = 0;
+  // The core waits for it and does nothing else. It never hears SnapshotInstalled: this loop is
+  // closed and another one opened on the installed database.
+  virtual void Install(const raft::InstallSnapshot& install) = 0;
+};
+
 // Sends to peers; never blocks, may drop.
 class MessageSink {
  public:
@@ -82,6 +93,8 @@ class RaftLoop {
 
   void Connect(LogSink* log, ApplySink* applier, LoadSink* loader, MessageSink* peers,
                RaftLoopHost* host);
+  // Without it the core hears that no snapshot can be had.
+  void ConnectSnapshots(SnapshotSink* snapshots) { snapshots_ = snapshots; }
 
   Inbox& inbox() { return inbox_; }
   ProposalTable& proposals() { return proposals_; }
@@ -152,6 +165,7 @@ class RaftLoop {
   ApplySink* applier_ = nullptr;
   LoadSink* loader_ = nullptr;
   MessageSink* peers_ = nullptr;
+  SnapshotSink* snapshots_ = nullptr;
   RaftLoopHost* host_ = nullptr;
 
   raft::SoftState soft_;

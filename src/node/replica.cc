@@ -8,6 +8,7 @@
 #include "codec/conf_codec.h"
 #include "kv/engine.h"
 #include "node/storage.h"
+#include "snapshot/receiver.h"
 
 namespace arima::node {
 namespace {
@@ -21,7 +22,8 @@ raft::Term TermAt(const wal::RecoveredLog& log, raft::Index index) {
 }
 
 // The database never runs ahead of the log (raft.md 1.5, apply gate) nor loses what the log was cut
-// for. If it seems so, acknowledged data is missing, and going on would vote with a false memory.
+// for, unless a snapshot was just installed. If it seems so otherwise, acknowledged data is
+// missing, and going on would vote with a false memory.
 Status Reconcile(const wal::RecoveredLog& log, const kv::AppliedState& applied) {
   raft::Index index(applied.index);
   const std::string advice =
@@ -43,6 +45,37 @@ Status Reconcile(const wal::RecoveredLog& log, const kv::AppliedState& applied) 
                                        std::to_string(term.value) + " in the raft log and term " +
                                        std::to_string(applied.term) + " in the database" + advice);
   }
+  return {};
+}
+
+// True if the database is one that the log knows nothing of: ahead of it, or on another branch.
+bool LogLacks(const wal::RecoveredLog& log, const kv::AppliedState& applied) {
+  raft::Index index(applied.index);
+  if (index < log.snapshot_index) return false;
+  return index > log.last || TermAt(log, index).value != applied.term;
+}
+
+// R7 after an install: the log starts over at what the snapshot stands for; term and vote stay.
+Status ResetLog(wal::Wal& wal, const kv::AppliedState& applied, wal::RecoveredLog* log) {
+  raft::EntryId point{raft::Term(applied.term), raft::Index(applied.index)};
+  raft::HardState hard_state = log->hard_state;
+  // The snapshot was taken in a term whose arrival here was not durable yet: no vote was given in
+  // it.
+  if (hard_state.term < point.term) {
+    hard_state.term = point.term;
+    hard_state.vote = raft::MemberId();
+  }
+  hard_state.commit = point.index;
+  if (Status reset = wal.Append({.hard_state = hard_state, .reset = point}, true); !reset) {
+    return Fail(reset.error().code, "the raft log could not be reset to the installed snapshot: " +
+                                        reset.error().message);
+  }
+  log->hard_state = hard_state;
+  log->snapshot_index = log->last = point.index;
+  log->snapshot_term = point.term;
+  log->term_runs.clear();
+  log->conf_entries.clear();
+  log->tail.clear();
   return {};
 }
 
@@ -73,6 +106,32 @@ Result<raft::InitialState> MakeInitialState(wal::RecoveredLog log, const kv::App
   return initial;
 }
 
+// Confirms an install once the log agrees with it. Each step may be the last before a crash: the
+// next start finds the same marker and goes on.
+Status FinishInstall(DataDir& dir, wal::Wal& wal, const kv::AppliedState& applied,
+                     CurrentDb* current, wal::RecoveredLog* log, Logger* logger) {
+  if (current->confirmed) return {};
+  if (LogLacks(*log, applied)) {
+    if (Status reset = ResetLog(wal, applied, log); !reset) return reset;
+  }
+  current->confirmed = true;
+  if (Status written = dir.WriteCurrentDb(*current); !written) return written;
+  logger->Info("snapshot_installed",
+               "the database is the one of a snapshot, the log goes on from it",
+               {{"index", applied.index}, {"term", applied.term}});
+  return {};
+}
+
+// What older lives left; none of it is in the way.
+void CleanUp(DataDir& dir, uint64_t number, Logger* logger) {
+  if (Status cleaned = dir.RemoveOtherDbs(number); !cleaned) {
+    logger->Warn("old_database_not_removed", cleaned.error().ToString());
+  }
+  if (Status cleaned = dir.RemoveCheckpoints(); !cleaned) {
+    logger->Warn("old_checkpoint_not_removed", cleaned.error().ToString());
+  }
+}
+
 raft::Config MakeConfig(const Identity& identity, const ReplicaOptions& options) {
   raft::Config config;
   config.id = identity.member_id;
@@ -100,20 +159,24 @@ Result<std::unique_ptr<Replica>> Replica::Open(DataDir& dir, const Identity& ide
   logger->Info("log_recovered", log.text,
                {{"last_index", log.last.value}, {"term", log.hard_state.term.value}});
 
-  Result<uint64_t> number = dir.ReadCurrentDb();
-  if (!number) {
+  Result<CurrentDb> current = dir.ReadCurrentDb();
+  if (!current) {
     return Fail(Code::kCorruption,
-                "which database is live cannot be told: " + number.error().message);
+                "which database is live cannot be told: " + current.error().message);
+  }
+  if (!current->confirmed) {
+    Status opened_up = snapshot::ForgetFinished(dir.env(), dir.db_path(current->number));
+    if (!opened_up) return std::unexpected(opened_up.error());
   }
   auto machine =
-      OpenStateMachine(dir, identity, *number, OpenDb::kExisting, options.storage, logger);
+      OpenStateMachine(dir, identity, current->number, OpenDb::kExisting, options.storage, logger);
   if (!machine) return std::unexpected(machine.error());
   replica->machine_ = std::move(*machine);
   kv::AppliedState applied = replica->machine_->applied();
-  if (Status agrees = Reconcile(log, applied); !agrees) return std::unexpected(agrees.error());
-  if (Status cleaned = dir.RemoveOtherDbs(*number); !cleaned) {
-    logger->Warn("old_database_not_removed", cleaned.error().ToString());
-  }
+  Status agrees = FinishInstall(dir, *replica->wal_, applied, &*current, &log, logger);
+  if (agrees) agrees = Reconcile(log, applied);
+  if (!agrees) return std::unexpected(agrees.error());
+  CleanUp(dir, current->number, logger);
 
   auto initial = MakeInitialState(std::move(log), applied, identity);
   if (!initial) return std::unexpected(initial.error());
@@ -123,6 +186,10 @@ Result<std::unique_ptr<Replica>> Replica::Open(DataDir& dir, const Identity& ide
                                               std::move(waker), options.inbox);
   Inbox* inbox = &replica->loop_->inbox();
   replica->log_writer_ = std::make_unique<LogWriter>(replica->wal_.get(), inbox, clock, logger);
+  replica->log_cutter_ = std::make_unique<LogCutter>(
+      LogCutter::Parts{replica->loop_.get(), replica->machine_.get(), replica->wal_.get(),
+                       replica->log_writer_.get(), logger},
+      options.retention);
   replica->log_reader_ = std::make_unique<LogReader>(replica->wal_.get(), inbox, logger);
   replica->segment_helper_ = std::make_unique<SegmentHelper>(replica->wal_.get(), logger);
   replica->flusher_ =

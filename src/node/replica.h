@@ -15,9 +15,11 @@
 #include "node/bootstrap.h"
 #include "node/data_dir.h"
 #include "node/flusher.h"
+#include "node/log_cutter.h"
 #include "node/log_helper.h"
 #include "node/log_writer.h"
 #include "node/raft_loop.h"
+#include "node/snapshot_source.h"
 #include "wal/wal.h"
 
 namespace arima::node {
@@ -27,13 +29,16 @@ struct ReplicaOptions {
   RaftLoopOptions loop;
   InboxLimits inbox;
   FlusherOptions flusher;
+  LogRetentionLimits retention;
   uint32_t election_ticks = 40;
   uint32_t heartbeat_ticks = 5;
+  SnapshotOptions snapshots;
 };
 
 class Replica {
  public:
-  // Recovers log and database and reconciles them (docs/design/raft.md 4.6 R6, R7).
+  // Recovers log and database and reconciles them (docs/design/raft.md 4.6 R6, R7); completes the
+  // install of a snapshot.
   // kCorruption: names file, position and the next step; nothing was changed.
   static Result<std::unique_ptr<Replica>> Open(DataDir& dir, const Identity& identity,
                                                const ReplicaOptions& options,
@@ -50,6 +55,7 @@ class Replica {
   kv::StateMachine& machine() { return *machine_; }
   wal::Wal& wal() { return *wal_; }
   const LogWriter& log_writer() const { return *log_writer_; }
+  LogCutter& log_cutter() { return *log_cutter_; }
 
  private:
   Replica() = default;
@@ -58,6 +64,7 @@ class Replica {
   std::unique_ptr<kv::StateMachine> machine_;
   std::unique_ptr<RaftLoop> loop_;
   std::unique_ptr<LogWriter> log_writer_;
+  std::unique_ptr<LogCutter> log_cutter_;
   std::unique_ptr<LogReader> log_reader_;
   std::unique_ptr<SegmentHelper> segment_helper_;
   std::unique_ptr<Flusher> flusher_;

@@ -72,6 +72,39 @@ TEST_F(ReplicaTest, EverythingIsBackAfterARestart) {
   EXPECT_EQ(put->version, 2u);
 }
 
+// The log of a node without others shrinks to its newest segment, with writes and without.
+TEST_F(ReplicaTest, TheLogIsCutOnceWhatItHoldsIsInTheDatabase) {
+  TestReplica replica(path_);
+  replica.options().flusher = {.flush_bytes = 100 << 10, .flush_interval_ns = 1};
+  ExpectStarts(replica);
+  const std::string value(2000, 'v');
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 100; ++i) ExpectPut(replica, "k" + std::to_string(i), value);
+    // Nothing is written any more.
+    while (replica.replica().wal().Stats().segments > 1) std::this_thread::yield();
+    EXPECT_GT(replica.replica().wal().Stats().rolls, 2u);
+    const uint64_t applied = replica.replica().machine().applied_index();
+    EXPECT_GT(replica.replica().wal().Stats().first.value + 40, applied);
+    replica.Stop();
+    ExpectStarts(replica);
+    EXPECT_EQ(replica.Get("k99"), value);
+    EXPECT_EQ(replica.Get("k0"), value);
+  }
+}
+
+TEST_F(ReplicaTest, NothingIsCutThatTheDatabaseHasNotOnDisk) {
+  TestReplica replica(path_);
+  replica.options().flusher = {.flush_bytes = UINT64_MAX, .flush_interval_ns = UINT64_MAX};
+  ExpectStarts(replica);
+  for (int i = 0; i < 100; ++i) ExpectPut(replica, "k" + std::to_string(i), std::string(2000, 'v'));
+  // The second look at the log comes a second after the first.
+  const uint64_t begin_ns = replica.clock().NowNs();
+  while (replica.clock().NowNs() < begin_ns + 1'200'000'000) std::this_thread::yield();
+  EXPECT_EQ(replica.replica().wal().Stats().first, raft::Index(2));
+  ASSERT_TRUE(replica.replica().machine().Flush(true));
+  while (replica.replica().wal().Stats().segments > 1) std::this_thread::yield();
+}
+
 // What lies on the disk while the process runs is what kill -9 leaves.
 TEST_F(ReplicaTest, EverythingAcknowledgedIsBackAfterAKill) {
   TestReplica replica(path_);

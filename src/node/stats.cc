@@ -107,7 +107,10 @@ service::Stats BuildStats(const StatsInput& input) {
       {"cluster_id", ToHex(input.identity.cluster_id)},
       {"member_id", number(input.identity.member_id.value)},
       {"durable_applied_index", number(input.durable_applied_index)},
+      {"first_log_index", number(core.snapshot_index.value + 1)},
+      {"log_bytes", number(input.log_bytes)},
       {"revision", number(input.store_revision)},
+      {"snapshot_state", input.snapshot_state},
       {"compact_revision", number(input.compact_revision)},
   };
   for (const raft::PeerStatus& peer : core.peers) {

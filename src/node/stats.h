@@ -18,6 +18,8 @@ struct StatsInput {
   uint64_t store_revision = 0;
   uint64_t durable_applied_index = 0;
   uint64_t compact_revision = 0;
+  uint64_t log_bytes = 0;
+  std::string snapshot_state = "idle";
 };
 
 service::Stats BuildStats(const StatsInput& input);

@@ -128,6 +128,7 @@ TEST_F(BuildStatsTest, HasTheNamesThatUsersKnow) {
   EXPECT_EQ(stats["leader_id"], "n1");
   EXPECT_EQ(stats["cluster_id"], "abababababababababababababababab");
   EXPECT_EQ(stats["latest_configuration"], ConfigurationText(Conf()));
+  EXPECT_EQ(stats["snapshot_state"], "idle");
 }
 
 TEST_F(BuildStatsTest, TheSyntheticFirstPointIsNoSnapshot) {
@@ -137,6 +138,7 @@ TEST_F(BuildStatsTest, TheSyntheticFirstPointIsNoSnapshot) {
   core_.snapshot_index = Index(9);
   core_.snapshot_term = Term(3);
   stats = Build();
+  EXPECT_EQ(stats["first_log_index"], "10");
   EXPECT_EQ(stats["last_snapshot_index"], "9");
   EXPECT_EQ(stats["last_snapshot_term"], "3");
 }

@@ -79,8 +79,13 @@ class FlagWaker final : public Waker {
 
 class TestReplica final : public MessageSink, public RaftLoopHost {
  public:
-  explicit TestReplica(std::string path) : path_(std::move(path)) {}
+  explicit TestReplica(std::string path) : path_(std::move(path)) {
+    options_.storage = SmallStorage();
+  }
   ~TestReplica() override { Stop(); }
+
+  // For the next Start.
+  ReplicaOptions& options() { return options_; }
 
   // As a start of the process: identity, data if there is none, recovery.
   Status Start() {
@@ -94,10 +99,8 @@ class TestReplica final : public MessageSink, public RaftLoopHost {
       Status made = CreateData(*dir_, &identity_, SmallStorage(), &logger_);
       if (!made) return made;
     }
-    ReplicaOptions options;
-    options.storage = SmallStorage();
     auto replica =
-        Replica::Open(*dir_, identity_, options, waker_, &clock_, &logger_, clock_.NowNs());
+        Replica::Open(*dir_, identity_, options_, waker_, &clock_, &logger_, clock_.NowNs());
     if (!replica) return std::unexpected(replica.error());
     replica_ = std::shared_ptr<Replica>(std::move(*replica));
     replica_->Start(this, this);
@@ -169,6 +172,7 @@ class TestReplica final : public MessageSink, public RaftLoopHost {
     while (!stopping_) {
       uint64_t now_ns = clock_.NowNs();
       replica_->loop().Process(now_ns);
+      replica_->log_cutter().Poll(now_ns);
       uint64_t next_ns = replica_->loop().NextDeadlineNs();
       now_ns = clock_.NowNs();
       if (next_ns > now_ns) waker_->WaitFor(std::chrono::nanoseconds(next_ns - now_ns));
@@ -176,6 +180,7 @@ class TestReplica final : public MessageSink, public RaftLoopHost {
   }
 
   const std::string path_;
+  ReplicaOptions options_;
   env::PosixEnv env_;
   SystemClock clock_;
   Logger logger_{"test", LogLevel::kError, LogFormat::kText};

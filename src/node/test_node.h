@@ -1,0 +1,193 @@
+// Whole nodes in one process, on free loopback ports and directories of their own. Test only.
+#pragma once
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "env/posix_env.h"
+#include "node/node.h"
+#include "node/test_replica.h"
+
+namespace arima::node {
+
+inline uint16_t FreePort() {
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  bind(fd, reinterpret_cast<sockaddr*>(&address), size);
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+  close(fd);
+  return ntohs(address.sin_port);
+}
+
+template <class T>
+struct Waiter {
+  std::promise<Result<T>> promise;
+  service::Done<T> done() {
+    return [this](Result<T> result) { promise.set_value(std::move(result)); };
+  }
+  Result<T> Get() { return promise.get_future().get(); }
+};
+
+class TestNode {
+ public:
+  TestNode(const TempDirectory& temp, std::string name)
+      : name_(std::move(name)), dir_(temp.Path(name_)), port_(FreePort()) {
+    replica_options_.storage = SmallStorage();
+  }
+  ~TestNode() { Stop(); }
+
+  Status Start() {
+    NodeOptions options;
+    options.name = name_;
+    options.volume_dir = dir_;
+    options.raft_listen_host = "127.0.0.1";
+    options.raft_port = port_;
+    options.raft_address = address();
+    options.http_address = "127.0.0.1:1";
+    options.value_bytes_max = 1 << 20;
+    options.replica = replica_options_;
+    auto node = Node::Start(options, &env_, &clock_, &logger_);
+    if (!node) return std::unexpected(node.error());
+    node_ = std::move(*node);
+    return {};
+  }
+  void Stop() {
+    if (node_ != nullptr) node_->Stop();
+    node_.reset();
+  }
+
+  // For the next Start.
+  ReplicaOptions& replica_options() { return replica_options_; }
+
+  // After the node was stopped by itself.
+  void Forget() { node_.reset(); }
+
+  const std::string& name() const { return name_; }
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  const std::string& dir() const { return dir_; }
+  Node& node() { return *node_; }
+
+  Result<service::PutResponse> Put(const std::string& key, const std::string& value,
+                                   uint64_t timeout_ms = 20'000) {
+    Waiter<service::PutResponse> waiter;
+    node_->kv().Put({key, SharedBytes::Copy(value), timeout_ms}, waiter.done());
+    return waiter.Get();
+  }
+  Result<service::DeleteResponse> Delete(const std::string& key) {
+    Waiter<service::DeleteResponse> waiter;
+    node_->kv().Delete({key, 20'000}, waiter.done());
+    return waiter.Get();
+  }
+  Status Barrier() {
+    Waiter<void> waiter;
+    node_->kv().ReadBarrier({20'000}, waiter.done());
+    return waiter.Get();
+  }
+  // A linearizable read: the value, "<none>", or the error.
+  std::string Get(const std::string& key) {
+    if (Status ready = Barrier(); !ready) return ready.error().ToString();
+    auto read = node_->kv().GetLocal({key, service::Consistency::kLinearizable});
+    if (!read) return read.error().ToString();
+    return read->found ? std::string(read->value.view()) : "<none>";
+  }
+  Result<service::JoinResponse> Join(const std::string& name, const std::string& address,
+                                     uint64_t timeout_ms = 30'000) {
+    Waiter<service::JoinResponse> waiter;
+    node_->cluster().Join({name, address, timeout_ms}, waiter.done());
+    return waiter.Get();
+  }
+  Result<service::JoinResponse> Join(const TestNode& other) {
+    return Join(other.name(), other.address());
+  }
+  Result<service::RemoveResponse> Remove(const std::string& name) {
+    Waiter<service::RemoveResponse> waiter;
+    node_->cluster().Remove({name, false, 30'000}, waiter.done());
+    return waiter.Get();
+  }
+  std::map<std::string, std::string> Stats() {
+    Waiter<service::Stats> waiter;
+    node_->cluster().GetStats(waiter.done());
+    auto stats = waiter.Get();
+    if (!stats) return {};
+    return {stats->begin(), stats->end()};
+  }
+  bool Leads() { return Stats()["state"] == "Leader"; }
+
+ private:
+  const std::string name_;
+  const std::string dir_;
+  const uint16_t port_;
+  ReplicaOptions replica_options_;
+  env::PosixEnv env_;
+  SystemClock clock_;
+  Logger logger_{name_, LogLevel::kError, LogFormat::kText};
+  std::unique_ptr<Node> node_;
+};
+
+class NodeTest : public ::testing::Test {
+ protected:
+  TestNode& Add(const std::string& name) {
+    nodes_.push_back(std::make_unique<TestNode>(temp_, name));
+    if (limits_) {
+      ReplicaOptions& options = nodes_.back()->replica_options();
+      options.flusher = {.flush_bytes = 64 << 10, .flush_interval_ns = 1};
+      options.retention = *limits_;
+    }
+    nodes_.back()->replica_options().snapshots = snapshots_;
+    Status started = nodes_.back()->Start();
+    EXPECT_TRUE(started) << started.error().ToString();
+    return *nodes_.back();
+  }
+  void ExpectJoined(TestNode& leader, TestNode& other) {
+    auto joined = leader.Join(other);
+    ASSERT_TRUE(joined) << joined.error().ToString();
+    EXPECT_TRUE(joined->caught_up);
+  }
+  // Nodes added from now on flush often and keep little log.
+  void LimitLogs(const LogRetentionLimits& limits) { limits_ = limits; }
+  double MetricOf(TestNode& node, const std::string& name) {
+    for (const auto& metric : node.node().cluster().Metrics()) {
+      if (metric.name == name) return metric.value;
+    }
+    ADD_FAILURE() << "no metric " << name;
+    return 0;
+  }
+  // n1 leads n2 and n3.
+  void FormThree() {
+    for (const char* name : {"n1", "n2", "n3"}) Add(name);
+    ExpectJoined(n(1), n(2));
+    ExpectJoined(n(1), n(3));
+  }
+  TestNode& n(size_t number) { return *nodes_[number - 1]; }
+  // Until it holds; the time limit of the test program is the only one.
+  void WaitUntil(const std::function<bool()>& condition) {
+    while (!condition()) std::this_thread::yield();
+  }
+  void ExpectPut(TestNode& node, const std::string& key, const std::string& value) {
+    auto put = node.Put(key, value);
+    ASSERT_TRUE(put) << put.error().ToString();
+  }
+
+  TempDirectory temp_;
+  std::optional<LogRetentionLimits> limits_;
+  SnapshotOptions snapshots_;  // of nodes added from now on
+  std::vector<std::unique_ptr<TestNode>> nodes_;
+};
+
+}  // namespace arima::node
