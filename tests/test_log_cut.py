@@ -16,7 +16,8 @@ RETAIN_BYTES = 4 * MIB
 FLUSH_BYTES = MIB
 LIMITS = ("--wal-segment-bytes", "1MiB", "--flush-bytes", "1MiB",
           "--log-retain-bytes", "4MiB", "--log-retain-max", "8MiB")
-# What is retained, what a flush may lag behind under load, and the files that stand ready.
+# What is retained, what a flush may lag behind under load, and the files that stand ready. Between
+# two looks at it, a log may be larger for a moment.
 WAL_BYTES_MAX = RETAIN_BYTES + 8 * FLUSH_BYTES + 6 * SEGMENT_BYTES
 FILL_BYTES = 64 << 10
 PACE_S = 0.02  # between two large writes
@@ -94,7 +95,8 @@ class LogCut(ClusterTest):
             for turn in range(rounds(10, 2)):
                 self.wait_cut(self.nodes)
                 for node in self.nodes:
-                    self.assertLess(self.wal_bytes(node), WAL_BYTES_MAX, node.name)
+                    wait_until(lambda n=node: self.wal_bytes(n) < WAL_BYTES_MAX,
+                               f"the log of {node.name} is small again, under load", 30)
                 victim = self.nodes[turn % len(self.nodes)]
                 victim.kill()
                 # However slow this machine is, it misses no more than is retained.
