@@ -12,10 +12,10 @@ TEST(MemoryPipe, CarriesMoreThanItHoldsBothWaysInOrder) {
   auto [a, b] = PipeEnd::MakePipe(7);
   std::string sent;
   for (int i = 0; i < 1000; ++i) sent += std::to_string(i);
-  std::thread echo([&b = b, size = sent.size()] {
+  std::thread echo([&far = b, size = sent.size()] {
     std::string got(size, '\0');
-    ASSERT_TRUE(b->Read(got));
-    ASSERT_TRUE(b->Write(got));
+    ASSERT_TRUE(far->Read(got));
+    ASSERT_TRUE(far->Write(got));
   });
   ASSERT_TRUE(a->Write(sent));
   std::string back(sent.size(), '\0');
@@ -37,9 +37,9 @@ TEST(MemoryPipe, WhatWasWrittenCanBeReadAfterTheWriterIsGone) {
 
 TEST(MemoryPipe, CancelEndsAReadThatWaits) {
   auto [a, b] = PipeEnd::MakePipe();
-  std::thread reader([&a = a] {
+  std::thread reader([&near = a] {
     std::string got(1, '\0');
-    EXPECT_EQ(a->Read(got).error().code, Code::kUnavailable);
+    EXPECT_EQ(near->Read(got).error().code, Code::kUnavailable);
   });
   a->Cancel();
   reader.join();
