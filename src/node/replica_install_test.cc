@@ -68,7 +68,7 @@ TEST_F(ReplicaInstallTest, TheLogGoesOnFromTheSnapshot) {
   EXPECT_EQ(Current(behind_), (CurrentDb{2, 77, false}));
   TestReplica replica(behind_);
   ExpectStarts(replica);
-  EXPECT_EQ(replica.replica().loop().Status().snapshot_index, raft::Index(applied_));
+  EXPECT_EQ(replica.started_as().snapshot_index, raft::Index(applied_));
   ExpectFilled(replica, 0, 200);
   Fill(replica, 200, 300);
   replica.Stop();
@@ -89,12 +89,12 @@ TEST_F(ReplicaInstallTest, ALogOnAnotherBranchIsReplaced) {
   }
   ExpectStarts(replica);
   for (int i = 0; i < 400; ++i) ASSERT_TRUE(replica.Put("other" + std::to_string(i), "x"));
-  raft::Term term = replica.replica().loop().soft().term;
+  raft::Term term = replica.started_as().hard_state.term;
   replica.Stop();
   Install(env_, behind_);
   ExpectStarts(replica);
-  EXPECT_EQ(replica.replica().loop().Status().snapshot_index, raft::Index(applied_));
-  EXPECT_GE(replica.replica().loop().soft().term, term) << "terms are never forgotten";
+  EXPECT_EQ(replica.started_as().snapshot_index, raft::Index(applied_));
+  EXPECT_GT(replica.started_as().hard_state.term, term) << "terms are never forgotten";
   ExpectFilled(replica, 0, 200);
   EXPECT_EQ(replica.Get("other399"), "<none>");
 }

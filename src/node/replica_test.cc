@@ -58,13 +58,13 @@ TEST_F(ReplicaTest, EverythingIsBackAfterARestart) {
   Fill(replica, 0, 100);
   Identity before = replica.identity();
   uint64_t revision = replica.replica().machine().store_revision();
-  raft::Term term = replica.replica().loop().soft().term;
+  raft::Term term = replica.started_as().hard_state.term;
   replica.Stop();
   ExpectStarts(replica);
   ExpectFilled(replica, 0, 100);
   EXPECT_EQ(replica.identity(), before);
   EXPECT_EQ(replica.replica().machine().store_revision(), revision);
-  EXPECT_GT(replica.replica().loop().Status().hard_state.term, term);
+  EXPECT_GT(replica.started_as().hard_state.term, term);
   // History goes on, it does not start over.
   auto put = replica.Put("k0", "again");
   ASSERT_TRUE(put);

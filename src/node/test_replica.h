@@ -104,6 +104,7 @@ class TestReplica final : public MessageSink, public RaftLoopHost {
     if (!replica) return std::unexpected(replica.error());
     replica_ = std::shared_ptr<Replica>(std::move(*replica));
     replica_->Start(this, this);
+    started_as_ = replica_->loop().Status();
     stopping_ = false;
     driver_ = std::thread([this] { Drive(); });
     return {};
@@ -153,6 +154,8 @@ class TestReplica final : public MessageSink, public RaftLoopHost {
     return read->found ? std::string(read->value.view()) : "<none>";
   }
 
+  // What the last Start found; the loop itself belongs to its thread while it runs.
+  const raft::CoreStatus& started_as() const { return started_as_; }
   Replica& replica() { return *replica_; }
   std::shared_ptr<Replica> shared() { return replica_; }
   DataDir& dir() { return *dir_; }
@@ -188,6 +191,7 @@ class TestReplica final : public MessageSink, public RaftLoopHost {
   std::unique_ptr<DataDir> dir_;
   Identity identity_;
   std::shared_ptr<Replica> replica_;
+  raft::CoreStatus started_as_;
   std::atomic<bool> stopping_ = false;
   std::thread driver_;
 };
