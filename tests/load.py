@@ -6,6 +6,7 @@ Each write uses a key of its own, so that afterwards every key tells one story:
   unknown (504, cut connection) either, but nothing else
 """
 
+import contextlib
 import http.client
 import itertools
 import threading
@@ -13,6 +14,8 @@ import time
 
 from harness import fetch, key_target, seconds, wait_until
 
+FILL_BYTES = 64 << 10
+FILL_PACE_S = 0.02  # between two large writes
 PACE_S = 0.004  # between two writes of one worker: the nodes get most of the two cores
 REQUEST_TIMEOUT_S = 20
 
@@ -163,3 +166,33 @@ class Load:
     def summary(self):
         return (f"{len(self.acknowledged)} acknowledged, {len(self.unknown)} unknown, "
                 f"{len(self.refused)} refused")
+
+
+class Filler:
+    """Writes large values over and over, so that the log moves; nobody reads them back."""
+
+    def __init__(self, nodes):
+        self.nodes = nodes
+        self.stopping = threading.Event()
+        self.going = threading.Event()
+        self.going.set()
+        self.thread = threading.Thread(target=self.work, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        self.going.set()
+        self.thread.join()
+
+    def work(self):
+        value = "f" * FILL_BYTES
+        turn = 0
+        while not self.stopping.wait(FILL_PACE_S):
+            self.going.wait()
+            # The node may be down.
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                self.nodes[turn % len(self.nodes)].put(f"fill{turn % 50}", value)
+            turn += 1

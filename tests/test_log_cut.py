@@ -1,14 +1,11 @@
 """The raft log is cut: disk use stays bounded under load, and nothing acknowledged is lost."""
 
-import contextlib
-import http.client
 import os
 import subprocess
-import threading
 
 import harness
 from harness import ClusterTest, rounds, wait_until
-from load import Load
+from load import Filler, Load
 
 MIB = 1 << 20
 SEGMENT_BYTES = MIB
@@ -19,38 +16,6 @@ LIMITS = ("--wal-segment-bytes", "1MiB", "--flush-bytes", "1MiB",
 # What is retained, what a flush may lag behind under load, and the files that stand ready. Between
 # two looks at it, a log may be larger for a moment.
 WAL_BYTES_MAX = RETAIN_BYTES + 8 * FLUSH_BYTES + 6 * SEGMENT_BYTES
-FILL_BYTES = 64 << 10
-PACE_S = 0.02  # between two large writes
-
-
-class Filler:
-    """Writes large values over and over, so that the log moves; nobody reads them back."""
-
-    def __init__(self, nodes):
-        self.nodes = nodes
-        self.stopping = threading.Event()
-        self.going = threading.Event()
-        self.going.set()
-        self.thread = threading.Thread(target=self.work, daemon=True)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        self.going.set()
-        self.thread.join()
-
-    def work(self):
-        value = "f" * FILL_BYTES
-        turn = 0
-        while not self.stopping.wait(PACE_S):
-            self.going.wait()
-            # The node may be down.
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                self.nodes[turn % len(self.nodes)].put(f"fill{turn % 50}", value)
-            turn += 1
 
 
 class LogCut(ClusterTest):

@@ -5,7 +5,7 @@ import random
 import time
 
 from harness import NodeTest, rounds, short, wait_until
-from load import Load
+from load import Filler, Load
 
 # Little log, flushed often, and slow enough a transfer that it can be hit in the middle.
 LIMITS = ("--flush-bytes", "64KiB", "--wal-segment-bytes", "1MiB", "--log-retain-bytes", "1MiB",
@@ -80,6 +80,28 @@ class Snapshots(NodeTest):
         self.assert_has(self.nodes[2], expected)
         self.assertEqual(load.verify(self.nodes), [])
         self.assertEqual(load.verify([self.nodes[2]], "?consistency=stale"), [])
+
+    def test_ten_rounds_of_log_cut_and_snapshot_on_all_nodes_under_load(self):
+        """In turn each node, whoever leads, misses what the others then cut from their logs."""
+        with Load(self.nodes, workers=2) as load, Filler(self.nodes):
+            for turn in range(rounds(10, 3)):
+                node = self.nodes[turn % 3]
+                others = [other for other in self.nodes if other is not node]
+                missed = int(node.stats()["last_log_index"])
+                node.kill()
+                for other in others:
+                    self.wait_log_is_cut(other, missed + 1)
+                load.wait_more(20)
+                node.start()
+                wait_until(lambda n=node: self.metric(n, "arima_snapshot_installs_total") >= 1,
+                           f"{node.name} gets a snapshot in round {turn}", 60)
+                self.wait_level(node)
+                load.wait_more(20)
+        for node in self.nodes:
+            self.wait_level(node)
+        for node in self.nodes:
+            self.assertEqual(load.verify([node], "?consistency=stale"), [], load.summary())
+        self.assertEqual(load.verify(self.nodes), [], load.summary())
 
     def test_the_receiver_killed_at_random_moments(self):
         node = self.nodes[2]

@@ -423,13 +423,29 @@ uint64_t StepsOf(StateMachine* machine, const std::string& key) {
          rocksdb::get_perf_context()->internal_delete_skipped_count;
 }
 
+uint64_t VersionsLeft(StateMachine& machine) {
+  uint64_t versions = 0;
+  const auto it = machine.engine().NewIterator({.lower = "k", .upper = "l"});
+  for (it->Seek({}); it->Valid(); it->Next()) ++versions;
+  EXPECT_TRUE(it->status());
+  return versions;
+}
+
 TEST_F(RocksHistory, AHotKeyIsReadInABoundedNumberOfSteps) {
-  Machine machine(Options(kNever));
+  RocksEngineOptions options = Options(kNever);
+  options.write_buffer_bytes = 4 << 20;
+  options.table_file_bytes = 1 << 20;
+  Machine machine(options);
   machine.Put("a", "neighbour");
-  constexpr int kWrites = 50'000;
-  for (int i = 0; i < kWrites / 100; ++i) {
-    machine.Apply(std::vector<std::string>(
-        100, EncodeCommand(PutCommand{.key = "hot", .value = "a value of some size"})));
+  constexpr int kWrites = 1'000'000;
+  constexpr int kBatch = 1000;
+  const std::vector<std::string> puts(
+      kBatch, EncodeCommand(PutCommand{.key = "hot", .value = "a value of some size"}));
+  for (int i = 0; i < kWrites / kBatch; ++i) {
+    machine.Apply(puts);
+    if (i % 50 == 0) {
+      EXPECT_LE(StepsOf(&*machine, "hot"), 2u) << "with all of history there";
+    }
   }
   machine.Put("z", "neighbour");
   EXPECT_LE(StepsOf(&*machine, "hot"), 2u);
@@ -450,6 +466,9 @@ TEST_F(RocksHistory, AHotKeyIsReadInABoundedNumberOfSteps) {
   EXPECT_FALSE(Must(machine->Get("hot")).found);
   EXPECT_LE(StepsOf(&*machine, "hot"), 2 * HistoryCleaner::kOlderMax + 2);
   EXPECT_GE(machine->cleaned_count(), 2u) << "the deletion and its list entry";
+  machine.Flush();
+  ASSERT_TRUE(machine->engine().CompactAll());
+  EXPECT_EQ(VersionsLeft(*machine), 2u) << "its neighbours: all that a scan passes over";
 }
 
 }  // namespace
