@@ -16,6 +16,10 @@ constexpr size_t kSlotCountMin = 64;
 // Sizing guess for the slots, made once: a 16-byte key with its entry and its share of slots.
 // Larger keys meet the limit in bytes first, smaller ones the limit in slots.
 constexpr uint64_t kBytesPerKeyGuess = 96;
+// The clock hand goes through so many neighbours (two cache lines), then on to a far place. The
+// stride is odd, so every place is visited once a round.
+constexpr size_t kHandBlock = 8;
+constexpr size_t kHandStride = 0x9E3779B97F4A7C15;
 constexpr uint64_t kMallocGrain = 16;
 constexpr uint64_t kMallocHead = 8;
 
@@ -135,16 +139,32 @@ void RecentKeys::EraseSlot(size_t slot) {
   slots_[gap] = {};
 }
 
+size_t RecentKeys::HandSlot() const {
+  const size_t block = hand_ / kHandBlock * kHandStride;
+  return (block * kHandBlock + hand_ % kHandBlock) & (slot_count_ - 1);
+}
+
 void RecentKeys::EvictOverflow() {
   while (size_ > 0 && (bytes() > bytes_max_ || WantsEviction(size_, slot_count_))) {
-    Slot& slot = slots_[hand_];
+    const size_t at = HandSlot();
+    Slot& slot = slots_[at];
     if (slot.entry != nullptr && slot.used == 0) {
-      EraseSlot(hand_);  // the hand stays: another entry may have moved here
+      EraseSlot(at);  // the hand stays: another entry may have moved here
     } else {
       slot.used = 0;
       hand_ = Next(hand_);
     }
   }
+}
+
+size_t RecentKeys::LongestRun() const {
+  size_t longest = 0;
+  size_t run = 0;
+  for (size_t i = 0; i < 2 * slot_count_ && run < slot_count_; ++i) {  // twice: a run may wrap
+    run = slots_[i & (slot_count_ - 1)].entry == nullptr ? 0 : run + 1;
+    longest = std::max(longest, run);
+  }
+  return longest;
 }
 
 }  // namespace arima::kv

@@ -3,8 +3,10 @@
 // from the engine, so nothing depends on what is kept.
 //
 // Open addressing with linear probing over 16-byte slots; eviction is CLOCK (second chance). A hit
-// costs two cache misses. Nothing is evicted between two calls of EvictOverflow: entries changed
-// since the last batch was written exist nowhere else.
+// costs two cache misses. The clock hand jumps about the table: one that went from slot to slot
+// would leave few entries behind it and so many before it that slots without a gap filled half of
+// the table, and each lookup there would walk through them. Nothing is evicted between two calls of
+// EvictOverflow: entries changed since the last batch was written exist nowhere else.
 //
 // Thread rule: one thread.
 #pragma once
@@ -42,6 +44,8 @@ class RecentKeys {
   void EvictOverflow();
 
   size_t size() const { return size_; }
+  // Used slots in a row, at most: what a lookup may have to pass. Looks at all slots; for tests.
+  size_t LongestRun() const;
   uint64_t bytes() const { return entry_bytes_ + slot_count_ * sizeof(Slot); }
 
  private:
@@ -60,6 +64,8 @@ class RecentKeys {
   // The key's slot, or the free one where it belongs.
   size_t Locate(std::string_view key, uint32_t hash) const;
   void EraseSlot(size_t slot);
+  // Where the clock hand points.
+  size_t HandSlot() const;
   void Allocate(size_t slot_count);
   void Grow();
 
@@ -68,7 +74,7 @@ class RecentKeys {
   std::unique_ptr<Slot[], Free> slots_;  // slot_count_ of them, a power of two, never full
   size_t slot_count_ = 0;
   size_t size_ = 0;
-  size_t hand_ = 0;
+  size_t hand_ = 0;  // steps of the clock hand, below slot_count_
   uint64_t entry_bytes_ = 0;
 };
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -61,6 +62,19 @@ TEST(RecentKeys, KeysInUseSurviveKeysSeenOnce) {
     keys.Insert("cold" + std::to_string(i), Version(1));
     keys.EvictOverflow();
   }
+}
+
+// Keys that are seen once, many times as many as fit: what a store of 10 million keys does to it.
+TEST(RecentKeys, StaysQuickWhenFarMoreKeysPassThanFit) {
+  RecentKeys keys(6 << 20, 1);
+  size_t longest = 0;
+  for (int i = 0; i < 1'000'000; ++i) {
+    keys.Insert("key" + std::to_string(i), Version(1));
+    keys.EvictOverflow();
+    if (i % 50'000 == 0) longest = std::max(longest, keys.LongestRun());
+  }
+  EXPECT_GT(keys.size(), 40'000u);
+  EXPECT_LT(longest, 500u) << "slots that a lookup may pass";
 }
 
 // Everything the table says must be what was put in last; what it forgets may only go in
