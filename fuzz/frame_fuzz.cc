@@ -37,6 +37,7 @@ void Use(const Frame& frame) {
         (void)DecodeAbsorbRequest(request->body);
         (void)DecodeJoinForward(request->body);
         (void)DecodeRemoveForward(request->body);
+        (void)DecodeTransferForward(request->body);
       }
       break;
     case FrameType::kControlAnswer:

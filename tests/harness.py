@@ -359,6 +359,17 @@ class Node:
     def remove(self, name, **more):
         return self.request("POST", "/raft/remove", {"node_id": name, **more}, timeout_s=60)
 
+    def transfer(self, name=None, query=""):
+        """Hands leadership to that node; without a name, to any."""
+        body = {} if name is None else {"node_id": name}
+        return self.request("POST", "/raft/transfer" + query, body, timeout_s=60)
+
+    def members(self):
+        """By name. Of two members of one name, the newer one."""
+        response = self.request("GET", "/raft/members")
+        assert response.status == 200, response
+        return {member["name"]: member for member in response.json()["data"]}
+
     def log(self, tail_bytes=LOG_TAIL_BYTES):
         if not os.path.exists(self.log_path):
             return ""

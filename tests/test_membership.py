@@ -2,7 +2,7 @@
 
 import shutil
 
-from harness import (ClusterTest, NodeTest, free_port, seconds, short, throw_garbage_at,
+from harness import (ClusterTest, NodeTest, free_port, rounds, seconds, short, throw_garbage_at,
                      wait_until)
 from load import Load
 
@@ -195,6 +195,51 @@ class Cluster(ClusterTest):
             load.wait_more(50)
         wait_until(lambda: leader.stats()["state"] == "Shutdown", "the old leader knows")
         self.assertEqual(load.verify(others), [])
+
+    @short
+    def test_leadership_is_transferred_under_load(self):
+        self.leader()
+        with Load(self.nodes) as load:
+            load.wait_more(50)
+            for number in range(rounds(9, 3)):
+                asked, target = self.nodes[number % 3], self.nodes[(number + 1) % 3]
+                response = self.assert_status(asked.transfer(target.name), 200)
+                self.assertIn(response.json()["message"],
+                              (f"leadership transferred to {target.name}",
+                               f"node {target.name} leads already"))
+                wait_until(lambda t=target: t.stats()["state"] == "Leader", "the target leads")
+                load.wait_more(30)
+            response = self.assert_status(self.nodes[0].transfer(), 200)
+            load.wait_more(30)
+        self.assertEqual(load.verify(self.nodes), [])
+        self.assertEqual((load.refused, load.unknown), ({}, {}), "writes wait for the next leader")
+
+    def test_leadership_is_not_transferred_to_who_cannot_lead(self):
+        leader = self.leader()
+        asked, down = self.followers()
+        self.assert_error(asked.transfer("n9"), 404)
+        down.kill()
+        body = wait_until(lambda: (lambda r: r.status == 409 and r.json())(
+            asked.transfer(down.name)), "the dead node is refused")
+        self.assertIn("not heard of", body["error"])
+        self.assertEqual(self.leader(), leader)
+        self.assert_writes_go_on()
+
+    def test_every_node_lists_the_members(self):
+        leader = self.leader()
+        down = self.followers()[0]
+        for node in self.nodes:
+            wait_until(lambda n=node: n.members()["n3"]["role"] == "voter", "n3 is a voter")
+            members = node.members()
+            self.assertEqual(sorted(members), ["n1", "n2", "n3"])
+            for other in self.nodes:
+                member = members[other.name]
+                self.assertEqual(member["raft_address"], other.raft_address)
+                self.assertEqual(member["http_address"], f"127.0.0.1:{other.http_port}")
+                self.assertEqual(member["is_leader"], other is leader)
+                self.assertEqual("match" in member, node is leader and other is not leader)
+        down.kill()
+        wait_until(lambda: leader.members()[down.name]["reachable"] is False, "the leader knows")
 
     def test_a_removed_node_joins_again_as_it_is(self):
         leader = self.leader()

@@ -199,6 +199,7 @@ class RoutesAndErrors(NodeTest):
     @short
     def test_wrong_methods_are_405_and_name_the_right_ones(self):
         for target, allowed in [("/raft/join", {"POST"}), ("/raft/remove", {"POST"}),
+                                ("/raft/transfer", {"POST"}), ("/raft/members", {"GET"}),
                                 ("/raft/stats", {"GET"}), ("/livez", {"GET"}),
                                 ("/readyz", {"GET"}), ("/store/k", {"GET", "DELETE"})]:
             with self.subTest(target):
@@ -234,7 +235,7 @@ class RoutesAndErrors(NodeTest):
         good = b'{"key":"k","value":"v"}'
         for content_type in (None, "text/plain", "application/x-www-form-urlencoded",
                              "multipart/form-data; boundary=x", "application/jsonp", "json", ""):
-            for target in ("/store/", "/raft/join", "/raft/remove"):
+            for target in ("/store/", "/raft/join", "/raft/remove", "/raft/transfer"):
                 with self.subTest(content_type=content_type, target=target):
                     headers = {} if content_type is None else {"Content-Type": content_type}
                     body = self.assert_error(self.node.request("POST", target, good, headers), 415)
@@ -274,7 +275,22 @@ class RoutesAndErrors(NodeTest):
                 response = self.node.request("POST", "/raft/remove", body, json_header)
                 self.assert_error(response, 400)
         self.assert_error(self.node.remove(""), 400)
+        for body in (b"", b"[]", b'{"node_id":7}', b'{"node_id":""}', b'{"node_id":"n2","more":1}'):
+            with self.subTest(body):
+                response = self.node.request("POST", "/raft/transfer", body, json_header)
+                self.assert_error(response, 400)
         self.assertEqual(self.node.stats()["num_peers"], "0")
+
+    def test_a_node_that_is_alone_lists_itself_and_hands_over_to_nobody(self):
+        self.assert_answer(self.node.request("GET", "/raft/members"), {
+            "message": "Here are the members",
+            "data": [{"id": "1", "name": "n1", "raft_address": self.node.raft_address,
+                      "http_address": f"127.0.0.1:{self.node.http_port}", "role": "voter",
+                      "is_leader": True}]})
+        self.assert_error(self.node.transfer("n2"), 404)
+        self.assert_error(self.node.transfer(), 409)
+        response = self.assert_status(self.node.transfer("n1"), 200)
+        self.assertEqual(response.json()["message"], "node n1 leads already")
 
     def test_version(self):
         response = self.assert_status(self.node.request("GET", "/version"), 200)

@@ -84,7 +84,8 @@ Api::Api(const HttpOptions& options, service::KvService& kv, service::ClusterSer
       join_members_{{{"node_id", JsonType::kString, 256, "256 bytes"},
                      {"raft_address", JsonType::kString, 512, "512 bytes"}}},
       remove_members_{
-          {{"node_id", JsonType::kString, 256, "256 bytes"}, {"force", JsonType::kBool, 0, ""}}} {}
+          {{"node_id", JsonType::kString, 256, "256 bytes"}, {"force", JsonType::kBool, 0, ""}}},
+      transfer_members_{{{"node_id", JsonType::kString, 256, "256 bytes"}}} {}
 
 Read<void> Api::Plan(const RequestHead& head, Exchange* exchange) const {
   const Read<Target> target = SplitTarget(head.target);
@@ -210,6 +211,8 @@ std::span<const JsonMember> Api::Members(const Exchange& exchange) const {
       return join_members_;
     case Action::kRemove:
       return remove_members_;
+    case Action::kTransfer:
+      return transfer_members_;
     default:
       return {};
   }
@@ -229,6 +232,12 @@ Read<void> Api::TakeMembers(JsonObjectReader* json, Exchange* exchange) const {
     exchange->key = std::move(*key);
     exchange->value = SharedBytes::Take(std::move(*value));
     return {};
+  }
+  if (exchange->route->action == Action::kTransfer) {  // {}: to any healthy voter
+    if (json->has(0)) exchange->node_id = json->text(0);
+    if (!json->has(0) || !exchange->node_id.empty()) return {};
+    return Refuse(400, "bad_member",
+                  "member \"node_id\" is empty; leave it out to let the leader choose");
   }
   if (!json->has(0)) return Missing("node_id");
   exchange->node_id = json->text(0);
@@ -273,6 +282,12 @@ Api::Next Api::Begin(JsonObjectReader* json, const service::NodeView& view,
       return Next::kLent;
     case Action::kRemove:
       cluster_.Remove({exchange->node_id, exchange->force, timeout_ms}, Completion(exchange));
+      return Next::kLent;
+    case Action::kTransfer:
+      cluster_.Transfer({exchange->node_id, timeout_ms}, Completion(exchange));
+      return Next::kLent;
+    case Action::kMembers:
+      cluster_.GetMembers(Completion(exchange));
       return Next::kLent;
     case Action::kStats:
       cluster_.GetStats(Completion(exchange));

@@ -68,6 +68,8 @@ class Api {
                    AnswerContext* context, std::string* out) const;
   int AnswerStats(const Exchange& exchange, int status, std::string_view message,
                   const service::Stats& stats, AnswerContext* context, std::string* out) const;
+  int AnswerMembers(const Exchange& exchange, const service::Members& members,
+                    AnswerContext* context, std::string* out) const;
   int AnswerReady(const Exchange& exchange, AnswerContext* context, std::string* out) const;
   int AnswerLocal(const Exchange& exchange, AnswerContext* context, std::string* out) const;
 
@@ -80,6 +82,7 @@ class Api {
   const std::array<JsonMember, 4> key_value_members_;
   const std::array<JsonMember, 2> join_members_;
   const std::array<JsonMember, 2> remove_members_;
+  const std::array<JsonMember, 1> transfer_members_;
 };
 
 }  // namespace arima::http

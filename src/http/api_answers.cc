@@ -23,6 +23,36 @@ void AppendKeyValue(const Exchange& exchange, std::string_view value, std::strin
   body->append("},\"message\":\"success fetching data\"}");
 }
 
+void AppendTextMember(std::string_view name, std::string_view value, std::string* body) {
+  body->append(body->ends_with('{') ? "\"" : ",\"").append(name).append("\":");
+  AppendJsonMessage(value, body);
+}
+
+void AppendFlagMember(std::string_view name, bool value, std::string* body) {
+  body->append(",\"").append(name).append(value ? "\":true" : "\":false");
+}
+
+// Ids and indexes are 64 bits wide, which not every reader of JSON numbers can hold: strings.
+void AppendMember(const service::MemberView& member, std::string* body) {
+  body->append(1, '{');
+  AppendTextMember("id", std::to_string(member.id), body);
+  AppendTextMember("name", member.name, body);
+  AppendTextMember("raft_address", member.raft_address, body);
+  AppendTextMember("http_address", member.http_address, body);
+  AppendTextMember("role", member.role, body);
+  AppendFlagMember("is_leader", member.is_leader, body);
+  if (member.replaces != 0) AppendTextMember("replaces", std::to_string(member.replaces), body);
+  if (member.progress) {
+    AppendTextMember("match", std::to_string(member.progress->match), body);
+    AppendTextMember("next", std::to_string(member.progress->next), body);
+    AppendTextMember("state", member.progress->state, body);
+    AppendTextMember("last_contact", member.progress->last_contact, body);
+    AppendFlagMember("reachable", member.progress->reachable, body);
+    AppendFlagMember("damaged", member.progress->damaged, body);
+  }
+  body->append(1, '}');
+}
+
 constexpr std::string_view kReadLines = "Cache-Control: no-cache\r\nVary: Accept\r\n";
 
 }  // namespace
@@ -53,6 +83,14 @@ int Api::Answer(const Exchange& exchange, AnswerContext* context, std::string* o
   if (const auto* removal = std::get_if<service::RemoveResponse>(&exchange.outcome)) {
     return AnswerStats(exchange, 200, "node " + exchange.node_id + " removed successfully",
                        removal->stats, context, out);
+  }
+  if (const auto* transfer = std::get_if<service::TransferResponse>(&exchange.outcome)) {
+    const std::string message = transfer->moved ? "leadership transferred to " + transfer->leader
+                                                : "node " + transfer->leader + " leads already";
+    return AnswerStats(exchange, 200, message, transfer->stats, context, out);
+  }
+  if (const auto* members = std::get_if<service::Members>(&exchange.outcome)) {
+    return AnswerMembers(exchange, *members, context, out);
   }
   if (const auto* stats = std::get_if<service::Stats>(&exchange.outcome)) {
     return AnswerStats(exchange, 200, "Here is the raft status", *stats, context, out);
@@ -187,6 +225,19 @@ int Api::AnswerStats(const Exchange& exchange, int status, std::string_view mess
   body.append("}}");
   AppendAnswer(exchange, {status, kJsonContent, {}}, body, *context, out);
   return status;
+}
+
+int Api::AnswerMembers(const Exchange& exchange, const service::Members& members,
+                       AnswerContext* context, std::string* out) const {
+  std::string& body = context->scratch;
+  body.assign("{\"message\":\"Here are the members\",\"data\":[");
+  for (const service::MemberView& member : members) {
+    if (&member != &members.front()) body.append(1, ',');
+    AppendMember(member, &body);
+  }
+  body.append("]}");
+  AppendAnswer(exchange, {200, kJsonContent, {}}, body, *context, out);
+  return 200;
 }
 
 int Api::AnswerReady(const Exchange& exchange, AnswerContext* context, std::string* out) const {

@@ -38,7 +38,8 @@ class ExchangeOwner {
 // Nothing yet, refused here, failed in the service, or the service's answer.
 using Outcome =
     std::variant<std::monostate, ErrorAnswer, Error, service::PutResponse, service::DeleteResponse,
-                 service::JoinResponse, service::RemoveResponse, service::Stats>;
+                 service::JoinResponse, service::RemoveResponse, service::TransferResponse,
+                 service::Members, service::Stats>;
 
 struct Exchange {
   // From the head.

@@ -341,6 +341,55 @@ TEST_F(HttpServerTest, MembershipRoutesAnswerAsPublished) {
             R"({"message":"Here is the raft status","data":{"state":"Leader","term":"2"}})");
 }
 
+TEST_F(HttpServerTest, ATransferAnswersWhoLeadsNow) {
+  const ClientAnswer moved = Ask(PostJson("/raft/transfer", R"({"node_id":"n2"})"));
+  EXPECT_EQ(moved.status, 200);
+  EXPECT_EQ(moved.body,
+            R"({"message":"leadership transferred to n2","data":{"state":"Leader","term":"2"}})");
+  EXPECT_EQ(cluster_.transfer_request->node_id, "n2");
+  EXPECT_EQ(cluster_.transfer_request->timeout_ms, 5000u) << "not the long one of a join";
+  cluster_.moved = false;
+  EXPECT_THAT(Ask(PostJson("/raft/transfer?timeout=7s", R"({"node_id":"n2"})")).body,
+              HasSubstr(R"("message":"node n2 leads already")"));
+  EXPECT_EQ(cluster_.transfer_request->timeout_ms, 7000u);
+  EXPECT_EQ(Ask(PostJson("/raft/transfer", "{}")).status, 200);
+  EXPECT_EQ(cluster_.transfer_request->node_id, "") << "any voter";
+
+  cluster_.transfer_request.reset();
+  for (const char* body : {R"({"node_id":""})", R"({"node_id":null})", R"({"node_id":2})",
+                           R"({"node":"n2"})", R"([])"}) {
+    EXPECT_EQ(Ask(PostJson("/raft/transfer", body)).status, 400) << body;
+  }
+  EXPECT_FALSE(cluster_.transfer_request.has_value());
+  cluster_.error = Error{Code::kUnavailable, "leadership stays with n1"};
+  const ClientAnswer stays = Ask(PostJson("/raft/transfer", R"({"node_id":"n2"})"));
+  EXPECT_EQ(stays.status, 503);
+  EXPECT_THAT(stays.body, HasSubstr("leadership stays with n1"));
+}
+
+TEST_F(HttpServerTest, MembersAreAListWithWhatTheLeaderKnows) {
+  EXPECT_EQ(Ask(Get("/raft/members")).body, R"({"message":"Here are the members","data":[]})");
+  service::MemberView leader{1, "n1", "127.0.0.1:1111", "127.0.0.1:2221", "voter", true, 0, {}};
+  service::MemberView learner{4,
+                              "n2",
+                              "127.0.0.1:1112",
+                              "",
+                              "learner",
+                              false,
+                              2,
+                              service::MemberProgress{7, 8, "probe", "12.5ms", true, false}};
+  cluster_.members = {leader, learner};
+  const ClientAnswer answer = Ask(Get("/raft/members"));
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body,
+            R"({"message":"Here are the members","data":[)"
+            R"({"id":"1","name":"n1","raft_address":"127.0.0.1:1111",)"
+            R"("http_address":"127.0.0.1:2221","role":"voter","is_leader":true},)"
+            R"({"id":"4","name":"n2","raft_address":"127.0.0.1:1112","http_address":"",)"
+            R"("role":"learner","is_leader":false,"replaces":"2","match":"7","next":"8",)"
+            R"("state":"probe","last_contact":"12.5ms","reachable":true,"damaged":false}]})");
+}
+
 TEST_F(HttpServerTest, MembershipErrorsKeepTheirStatus) {
   const std::pair<Code, int> rows[] = {
       {Code::kPeerUnreachable, 502}, {Code::kConflict, 409},       {Code::kNotFound, 404},
@@ -350,6 +399,7 @@ TEST_F(HttpServerTest, MembershipErrorsKeepTheirStatus) {
     EXPECT_EQ(Ask(PostJson("/raft/join", R"({"node_id":"n2","raft_address":"h:1"})")).status,
               status);
     EXPECT_EQ(Ask(PostJson("/raft/remove", R"({"node_id":"n2"})")).status, status);
+    EXPECT_EQ(Ask(PostJson("/raft/transfer", R"({"node_id":"n2"})")).status, status);
   }
   cluster_.error.reset();
   for (const char* body : {R"({"node_id":"n2"})", R"({"raft_address":"h:1"})", R"({})",

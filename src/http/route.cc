@@ -16,6 +16,8 @@ constexpr Route kRoutes[] = {
     {"/store/", Method::kPost, Action::kPostKey, Access::kWrite, Body::kJson, "timeout"},
     {"/raft/join", Method::kPost, Action::kJoin, Access::kWrite, Body::kJson, "timeout"},
     {"/raft/remove", Method::kPost, Action::kRemove, Access::kWrite, Body::kJson, "timeout"},
+    {"/raft/transfer", Method::kPost, Action::kTransfer, Access::kWrite, Body::kJson, "timeout"},
+    {"/raft/members", Method::kGet, Action::kMembers, Access::kRead, Body::kNone, "timeout"},
     {"/raft/stats", Method::kGet, Action::kStats, Access::kRead, Body::kNone, "timeout"},
     {"/livez", Method::kGet, Action::kLive, Access::kRead, Body::kNone, ""},
     {"/readyz", Method::kGet, Action::kReady, Access::kRead, Body::kNone, "verbose"},

@@ -22,6 +22,8 @@ enum class Action : uint8_t {
   kListKeys,
   kJoin,
   kRemove,
+  kTransfer,
+  kMembers,
   kStats,
   kLive,
   kReady,

@@ -21,6 +21,20 @@ TEST(Route, StoreTakesPostWithAndWithoutTheSlash) {
   EXPECT_EQ(FindRoute("/store/", Method::kGet)->route->action, Action::kListKeys);
 }
 
+// A transfer runs beside no read of its connection; the list of members is a read.
+TEST(Route, MembershipRoutesAreWhatTheySay) {
+  const Read<Match> transfer = FindRoute("/raft/transfer", Method::kPost);
+  ASSERT_TRUE(transfer.has_value());
+  EXPECT_EQ(transfer->route->action, Action::kTransfer);
+  EXPECT_EQ(transfer->route->access, Access::kWrite);
+  EXPECT_EQ(transfer->route->body, Body::kJson);
+  const Read<Match> members = FindRoute("/raft/members", Method::kGet);
+  ASSERT_TRUE(members.has_value());
+  EXPECT_EQ(members->route->action, Action::kMembers);
+  EXPECT_EQ(members->route->access, Access::kRead);
+  EXPECT_EQ(members->route->body, Body::kNone);
+}
+
 TEST(Route, HeadWorksWhereverGetDoes) {
   for (const Route& route : RouteTable()) {
     if (route.method != Method::kGet) continue;
@@ -36,6 +50,8 @@ TEST(Route, OtherMethodsGet405WithAllow) {
   EXPECT_EQ(FindRoute("/store", Method::kDelete).error().header_lines,
             "Allow: GET, HEAD, POST\r\n");
   EXPECT_EQ(FindRoute("/raft/join", Method::kGet).error().header_lines, "Allow: POST\r\n");
+  EXPECT_EQ(FindRoute("/raft/transfer", Method::kGet).error().header_lines, "Allow: POST\r\n");
+  EXPECT_EQ(FindRoute("/raft/members", Method::kPost).error().header_lines, "Allow: GET, HEAD\r\n");
   EXPECT_EQ(FindRoute("/livez", Method::kOther).error().status, 405);
 }
 

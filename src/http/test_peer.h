@@ -193,6 +193,13 @@ class FakeCluster final : public service::ClusterService {
     if (error) return done(std::unexpected(*error));
     done(service::RemoveResponse{stats});
   }
+  void Transfer(service::TransferRequest request,
+                service::Done<service::TransferResponse> done) override {
+    transfer_request = request;
+    if (error) return done(std::unexpected(*error));
+    done(service::TransferResponse{transfer_request->node_id, moved, stats});
+  }
+  void GetMembers(service::Done<service::Members> done) override { done(members); }
   void GetStats(service::Done<service::Stats> done) override { done(stats); }
   service::NodeView View() override {
     MutexLock lock(&mutex_);
@@ -208,6 +215,9 @@ class FakeCluster final : public service::ClusterService {
 
   std::optional<Error> error;
   bool caught_up = true;
+  bool moved = true;
+  service::Members members;
+  std::optional<service::TransferRequest> transfer_request;
   service::Stats stats = {{"state", "Leader"}, {"term", "2"}};
   std::vector<service::Check> checks = {{"leader_known", true, ""}, {"log_writable", true, ""}};
   std::vector<Metric> metrics;

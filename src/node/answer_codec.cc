@@ -109,4 +109,26 @@ Result<service::RemoveResponse> DecodeRemoveAnswer(std::string_view bytes) {
   return service::RemoveResponse{std::move(*stats)};
 }
 
+std::string EncodeTransferAnswer(const Result<service::TransferResponse>& answer) {
+  std::string bytes = EncodeHead(answer);
+  if (!answer) return bytes;
+  ByteWriter out(&bytes);
+  out.Bytes(answer->leader);
+  out.U8(answer->moved ? 1 : 0);
+  WriteStats(out, answer->stats);
+  return bytes;
+}
+
+Result<service::TransferResponse> DecodeTransferAnswer(std::string_view bytes) {
+  ByteReader in(bytes);
+  if (Status head = ReadHead(in); !head) return std::unexpected(head.error());
+  service::TransferResponse response;
+  response.leader = in.Bytes();
+  response.moved = in.U8() != 0;
+  std::optional<service::Stats> stats = ReadStats(in);
+  if (!stats) return Malformed();
+  response.stats = std::move(*stats);
+  return response;
+}
+
 }  // namespace arima::node

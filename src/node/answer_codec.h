@@ -6,8 +6,9 @@
 // leader). Pure functions, any thread; Decode accepts any input: what makes no sense is
 // kOutcomeUnknown, because the leader did get the request.
 //
-// Bytes: version u8 = 1, ok u8; with ok 1: caught_up u8 (join only), count u32, {name string,
-// value string}*; with ok 0: code string (CodeName), message string. Bytes after that are ignored.
+// Bytes: version u8 = 1, ok u8; with ok 1: caught_up u8 (join only), leader string and moved u8
+// (transfer only), count u32, {name string, value string}*; with ok 0: code string (CodeName),
+// message string. Bytes after that are ignored.
 #pragma once
 
 #include <string>
@@ -22,5 +23,7 @@ std::string EncodeJoinAnswer(const Result<service::JoinResponse>& answer);
 Result<service::JoinResponse> DecodeJoinAnswer(std::string_view bytes);
 std::string EncodeRemoveAnswer(const Result<service::RemoveResponse>& answer);
 Result<service::RemoveResponse> DecodeRemoveAnswer(std::string_view bytes);
+std::string EncodeTransferAnswer(const Result<service::TransferResponse>& answer);
+Result<service::TransferResponse> DecodeTransferAnswer(std::string_view bytes);
 
 }  // namespace arima::node

@@ -29,6 +29,22 @@ TEST(AnswerCodec, CarriesARemoveAnswer) {
   EXPECT_EQ(decoded->stats, SomeStats());
 }
 
+TEST(AnswerCodec, CarriesATransferAnswer) {
+  for (bool moved : {true, false}) {
+    std::string bytes = EncodeTransferAnswer(service::TransferResponse{"n2", moved, SomeStats()});
+    auto decoded = DecodeTransferAnswer(bytes);
+    ASSERT_TRUE(decoded) << decoded.error().ToString();
+    EXPECT_EQ(decoded->leader, "n2");
+    EXPECT_EQ(decoded->moved, moved);
+    EXPECT_EQ(decoded->stats, SomeStats());
+    for (size_t cut = 0; cut < bytes.size(); ++cut) {
+      auto short_one = DecodeTransferAnswer(std::string_view(bytes).substr(0, cut));
+      ASSERT_FALSE(short_one) << cut;
+      EXPECT_EQ(short_one.error().code, Code::kOutcomeUnknown);
+    }
+  }
+}
+
 TEST(AnswerCodec, CarriesEveryRefusalWithItsCodeAndText) {
   for (int n = 0; n <= static_cast<int>(Code::kInternal); ++n) {
     Error error{static_cast<Code>(n), "why not"};
@@ -39,6 +55,9 @@ TEST(AnswerCodec, CarriesEveryRefusalWithItsCodeAndText) {
     auto remove = DecodeRemoveAnswer(EncodeRemoveAnswer(std::unexpected(error)));
     ASSERT_FALSE(remove);
     EXPECT_EQ(remove.error().code, error.code);
+    auto transfer = DecodeTransferAnswer(EncodeTransferAnswer(std::unexpected(error)));
+    ASSERT_FALSE(transfer);
+    EXPECT_EQ(transfer.error().code, error.code);
   }
 }
 
@@ -73,6 +92,7 @@ TEST(AnswerCodec, SurvivesAnyBytes) {
     }
     (void)DecodeJoinAnswer(bytes);
     (void)DecodeRemoveAnswer(bytes);
+    (void)DecodeTransferAnswer(bytes);
   }
 }
 

@@ -63,6 +63,21 @@ void ClusterFront::Remove(service::RemoveRequest request,
   if (!posted) (*shared)(std::unexpected(Stopping()));
 }
 
+void ClusterFront::Transfer(service::TransferRequest request,
+                            service::Done<service::TransferResponse> done) {
+  auto shared = std::make_shared<service::Done<service::TransferResponse>>(std::move(done));
+  bool posted = Post([this, request = std::move(request), shared]() mutable {
+    core_.membership().Transfer(std::move(request), std::move(*shared), core_.NowNs());
+  });
+  if (!posted) (*shared)(std::unexpected(Stopping()));
+}
+
+void ClusterFront::GetMembers(service::Done<service::Members> done) {
+  auto shared = std::make_shared<service::Done<service::Members>>(std::move(done));
+  bool posted = Post([this, shared] { (*shared)(core_.CurrentMembers()); });
+  if (!posted) (*shared)(std::unexpected(Stopping()));
+}
+
 void ClusterFront::GetStats(service::Done<service::Stats> done) {
   auto shared = std::make_shared<service::Done<service::Stats>>(std::move(done));
   bool posted = Post([this, shared] { (*shared)(core_.CurrentStats()); });

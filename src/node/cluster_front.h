@@ -17,6 +17,9 @@ class ClusterFront final : public service::ClusterService {
 
   void Join(service::JoinRequest request, service::Done<service::JoinResponse> done) override;
   void Remove(service::RemoveRequest request, service::Done<service::RemoveResponse> done) override;
+  void Transfer(service::TransferRequest request,
+                service::Done<service::TransferResponse> done) override;
+  void GetMembers(service::Done<service::Members> done) override;
   void GetStats(service::Done<service::Stats> done) override;
   service::NodeView View() override;
   std::vector<service::Check> Readiness() override;

@@ -93,10 +93,13 @@ void ForwardQueue::Send(uint64_t id, const raft::CoreStatus& status) {
   std::string body;
   if (const auto* join = std::get_if<JoinCall>(&item.request.call)) {
     body = transport::EncodeJoinForward({join->request.node_id, join->request.raft_address});
-  } else {
-    const auto& remove = std::get<RemoveCall>(item.request.call).request;
+  } else if (const auto* remove = std::get_if<RemoveCall>(&item.request.call)) {
     kind = ControlKind::kRemove;
-    body = transport::EncodeRemoveForward({remove.node_id, remove.force});
+    body = transport::EncodeRemoveForward({remove->request.node_id, remove->request.force});
+  } else {
+    kind = ControlKind::kTransfer;
+    body = transport::EncodeTransferForward(
+        {std::get<TransferCall>(item.request.call).request.node_id});
   }
   uint64_t timeout_ms = RemainingMs(item.request.deadline_ns, now_ns_) + kForwardMarginMs;
   host_.Call(leader->second.raft_address, kind, std::move(body), timeout_ms,
@@ -109,24 +112,39 @@ void ForwardQueue::OnAnswer(uint64_t id, Result<std::string> answer) {
   it->second.under_way = false;
   if (!answer) {
     // Of the connection, not of the leader: its refusals are answers.
-    Retry(it->second, answer.error().code == Code::kOutcomeUnknown);
+    OnFailure(id, answer.error());
     return;
   }
   auto deliver = [&](auto& call, auto decoded) {
-    if (!decoded && decoded.error().code == Code::kUnavailable) {
-      Retry(it->second, false);
-      return;
-    }
     auto done = std::move(call.done);
     items_.erase(it);
     done(std::move(decoded));
   };
+  auto deliver_or_retry = [&](auto& call, auto decoded) {
+    if (!decoded && decoded.error().code == Code::kUnavailable) return Retry(it->second, false);
+    deliver(call, std::move(decoded));
+  };
   MembershipRequest& request = it->second.request;
   if (auto* join = std::get_if<JoinCall>(&request.call)) {
-    deliver(*join, DecodeJoinAnswer(*answer));
+    deliver_or_retry(*join, DecodeJoinAnswer(*answer));
+  } else if (auto* remove = std::get_if<RemoveCall>(&request.call)) {
+    deliver_or_retry(*remove, DecodeRemoveAnswer(*answer));
   } else {
-    deliver(std::get<RemoveCall>(request.call), DecodeRemoveAnswer(*answer));
+    // Who does not lead says so by a failed call, so this is a leader that stays one.
+    deliver(std::get<TransferCall>(request.call), DecodeTransferAnswer(*answer));
   }
+}
+
+void ForwardQueue::OnFailure(uint64_t id, const Error& error) {
+  auto it = items_.find(id);
+  bool maybe_done = error.code == Code::kOutcomeUnknown;
+  const auto* transfer = std::get_if<TransferCall>(&it->second.request.call);
+  // Asked again, the next leader would hand over once more.
+  bool once_only = transfer != nullptr && transfer->request.node_id.empty() && maybe_done;
+  if (!once_only && error.code != Code::kNotSupported) return Retry(it->second, maybe_done);
+  Item ended = std::move(it->second);
+  items_.erase(it);
+  Refuse(ended.request, once_only ? LeaderLost() : error);
 }
 
 void ForwardQueue::Retry(Item& item, bool maybe_done) {

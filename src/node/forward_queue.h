@@ -1,10 +1,11 @@
 // ForwardQueue: membership requests on a node that does not lead, on their way to the leader.
 //
 // A request waits for a leader, is sent to it, and comes back with the leader's answer. It may be
-// asked again: joins and removals may be repeated. So a leader that is lost meanwhile, or was none,
-// is replaced by the next one, as long as one appears within kLeaderWaitNs; after that the answer
-// is "nothing was changed" (kUnavailable) if no leader can have seen the request, else
-// kOutcomeUnknown. Every request is answered exactly once, at the latest by FailAll.
+// asked again: joins, removals and transfers to a named node may be repeated. So a leader that is
+// lost meanwhile, or was none, is replaced by the next one, as long as one appears within
+// kLeaderWaitNs; after that the answer is "nothing was changed" (kUnavailable) if no leader can
+// have seen the request, else kOutcomeUnknown. A transfer to anybody is not asked again once a
+// leader may have seen it. Every request is answered exactly once, at the latest by FailAll.
 //
 // Thread rule: the core thread.
 #pragma once
@@ -27,8 +28,12 @@ struct RemoveCall {
   service::RemoveRequest request;
   service::Done<service::RemoveResponse> done;
 };
+struct TransferCall {
+  service::TransferRequest request;
+  service::Done<service::TransferResponse> done;
+};
 struct MembershipRequest {
-  std::variant<JoinCall, RemoveCall> call;
+  std::variant<JoinCall, RemoveCall, TransferCall> call;
   uint64_t deadline_ns = 0;
   // Something may have been changed on its behalf.
   bool maybe_done = false;
@@ -64,6 +69,8 @@ class ForwardQueue {
   // Nothing happens while there is no leader to send to.
   void Send(uint64_t id, const raft::CoreStatus& status);
   void OnAnswer(uint64_t id, Result<std::string> answer);
+  // The call came to nothing.
+  void OnFailure(uint64_t id, const Error& error);
   void Retry(Item& item, bool maybe_done);
   void Expire(Item& item);
 

@@ -75,7 +75,7 @@ Status CheckName(const std::string& name) {
 
 }  // namespace
 
-Membership::Membership(MembershipHost* host) : host_(*host), forward_(host) {}
+Membership::Membership(MembershipHost* host) : host_(*host), transfer_(host), forward_(host) {}
 Membership::~Membership() = default;
 
 void Membership::Join(service::JoinRequest request, service::Done<service::JoinResponse> done,
@@ -99,6 +99,17 @@ void Membership::Remove(service::RemoveRequest request, service::Done<service::R
   Submit({RemoveCall{std::move(request), std::move(done)}, deadline_ns}, now_ns);
 }
 
+void Membership::Transfer(service::TransferRequest request,
+                          service::Done<service::TransferResponse> done, uint64_t now_ns) {
+  if (!request.node_id.empty()) {
+    if (Status valid = CheckName(request.node_id); !valid) {
+      return done(std::unexpected(valid.error()));
+    }
+  }
+  uint64_t deadline_ns = DeadlineNs(request.timeout_ms, now_ns);
+  Submit({TransferCall{std::move(request), std::move(done)}, deadline_ns}, now_ns);
+}
+
 void Membership::Submit(MembershipRequest request, uint64_t now_ns) {
   now_ns_ = now_ns;
   if (host_.identity().state == IdentityState::kRemoved) {
@@ -116,8 +127,11 @@ void Membership::Submit(MembershipRequest request, uint64_t now_ns) {
 void Membership::Start(MembershipRequest request, const raft::CoreStatus& status, uint64_t now_ns) {
   if (auto* join = std::get_if<JoinCall>(&request.call)) {
     StartJoin(std::move(*join), request.deadline_ns, status, now_ns);
+  } else if (auto* remove = std::get_if<RemoveCall>(&request.call)) {
+    StartRemove(std::move(*remove), request.deadline_ns, status, now_ns);
   } else {
-    StartRemove(std::move(std::get<RemoveCall>(request.call)), request.deadline_ns, status, now_ns);
+    transfer_.Start(std::move(std::get<TransferCall>(request.call)), request.deadline_ns, status,
+                    now_ns);
   }
 }
 
@@ -216,6 +230,9 @@ void Membership::Poll(uint64_t now_ns) {
   raft::CoreStatus status = host_.Status();
   bool leads = status.soft.role == raft::Role::kLeader;
   if (!leads && !(joins_.empty() && removes_.empty())) Redirect(now_ns);
+  for (MembershipRequest& request : transfer_.Poll(status, now_ns)) {
+    forward_.Add(std::move(request), now_ns);
+  }
   for (MembershipRequest& request : forward_.Poll(status, now_ns)) {
     Start(std::move(request), status, now_ns);
   }
@@ -584,7 +601,7 @@ void Membership::Advance(const RemovePtr& task, const raft::CoreStatus& status, 
   } else if (own) {
     // The leader hands over first; Redirect then brings this request to the new leader.
     task->not_before_ns = now_ns + kUnreachablePauseNs;
-    host_.TransferLeadership();
+    host_.TransferLeadership(raft::MemberId());
   } else {
     task->not_before_ns = now_ns + kRetryPauseNs;
     ProposeRemoval(task, members);
@@ -650,6 +667,7 @@ void Membership::FailAll(const Error& error) {
     if (task->finished) continue;
     Finish(*task, std::unexpected(task->open_proposals > 0 ? unknown : error));
   }
+  transfer_.FailAll(error);
   forward_.FailAll(error);
 }
 

@@ -1,4 +1,5 @@
-// Joining and removing nodes: steps J0 to J7 and 8.5 of docs/design/raft.md.
+// Joining and removing nodes: steps J0 to J7 and 8.5 of docs/design/raft.md. Who is to lead is
+// decided in leader_transfer.h; requests for it come in here.
 //
 // A join is a task on the leader that looks at facts (what the probe said, what the committed
 // configuration says, how far the learner is) and takes the one step they call for; nothing but the
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "node/forward_queue.h"
+#include "node/leader_transfer.h"
 #include "node/membership_host.h"
 #include "service/cluster_service.h"
 #include "transport/control.h"
@@ -34,6 +36,8 @@ class Membership {
             uint64_t now_ns);
   void Remove(service::RemoveRequest request, service::Done<service::RemoveResponse> done,
               uint64_t now_ns);
+  void Transfer(service::TransferRequest request, service::Done<service::TransferResponse> done,
+                uint64_t now_ns);
 
   // Takes every step that the facts allow now; called at each tick.
   void Poll(uint64_t now_ns);
@@ -117,6 +121,7 @@ class Membership {
   MembershipHost& host_;
   std::list<JoinPtr> joins_;
   std::list<RemovePtr> removes_;
+  LeaderTransfer transfer_;
   ForwardQueue forward_;                         // requests while another node leads, or nobody
   std::map<raft::MemberId, std::string> names_;  // of the last configuration seen
   std::deque<std::string> removed_names_;        // newest last, bounded

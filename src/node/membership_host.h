@@ -20,8 +20,8 @@ class MembershipHost {
   virtual const Identity& identity() = 0;
   virtual service::Stats CurrentStats() = 0;
   virtual void ProposeConf(raft::ConfChange change, bool force, ConfRejected rejected) = 0;
-  // Hands leadership to the most caught-up voter.
-  virtual void TransferLeadership() = 0;
+  // Starts handing leadership to that voter; 0: to the most caught-up one.
+  virtual void TransferLeadership(raft::MemberId target) = 0;
   // A control call to the node that listens at `address`. `done` runs on the core thread, later,
   // at most once, and not any more when whoever called is being destroyed.
   using CallDone = std::move_only_function<void(Result<std::string>)>;

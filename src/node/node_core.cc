@@ -182,7 +182,7 @@ void NodeCore::HandOver(std::move_only_function<void()> done) {
       replica_->loop().soft().role == raft::Role::kLeader && conf_->voters.size() > 1;
   if (!leads_others) return done();
   hand_over_waiters_.push_back(std::move(done));
-  TransferLeadership();
+  TransferLeadership(raft::MemberId());
 }
 
 void NodeCore::SetState(IdentityState state) {
@@ -212,7 +212,9 @@ void NodeCore::ProposeConf(raft::ConfChange change, bool force, ConfRejected rej
   replica_->loop().ProposeConf(std::move(change), force, std::move(rejected), clock_.NowNs());
 }
 
-void NodeCore::TransferLeadership() { replica_->loop().Step(raft::Transfer{}, clock_.NowNs()); }
+void NodeCore::TransferLeadership(raft::MemberId target) {
+  replica_->loop().Step(raft::Transfer{target}, clock_.NowNs());
+}
 
 void NodeCore::OnSoftState(const raft::SoftState& soft) {
   if (soft.leader && soft.leader != last_leader_) {

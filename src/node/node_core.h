@@ -61,8 +61,9 @@ class NodeCore final : public RaftLoopHost,
   raft::CoreStatus Status() override;
   const Identity& identity() override { return identity_; }
   service::Stats CurrentStats() override;
+  service::Members CurrentMembers();
   void ProposeConf(raft::ConfChange change, bool force, ConfRejected rejected) override;
-  void TransferLeadership() override;
+  void TransferLeadership(raft::MemberId target) override;
   void Call(const std::string& address, transport::ControlKind kind, std::string body,
             uint64_t timeout_ms, CallDone done) override;
   void LogEvent(std::string_view event, std::string_view message) override;
@@ -142,6 +143,7 @@ class NodeCore final : public RaftLoopHost,
   arima::Status CheckAbsorb(const transport::AbsorbRequest& request) const;
   void ForwardedJoin(const transport::ControlRequest& request, transport::Responder responder);
   void ForwardedRemove(const transport::ControlRequest& request, transport::Responder responder);
+  void ForwardedTransfer(const transport::ControlRequest& request, transport::Responder responder);
 
   const NodeOptions options_;
   Clock& clock_;

@@ -142,6 +142,8 @@ void NodeCore::OnControl(transport::ControlRequest&& request, transport::Respond
       return ForwardedJoin(request, std::move(responder));
     case transport::ControlKind::kRemove:
       return ForwardedRemove(request, std::move(responder));
+    case transport::ControlKind::kTransfer:
+      return ForwardedTransfer(request, std::move(responder));
     case transport::ControlKind::kAdmin:
       break;
   }
@@ -261,6 +263,21 @@ void NodeCore::ForwardedRemove(const transport::ControlRequest& request,
     responder.Answer(EncodeRemoveAnswer(result));
   };
   membership_.Remove(std::move(remove), std::move(answer), clock_.NowNs());
+}
+
+// Not leading is a failure of the call here: "unavailable" as an answer says that the leader stays
+// the one it was.
+void NodeCore::ForwardedTransfer(const transport::ControlRequest& request,
+                                 transport::Responder responder) {
+  auto forward = transport::DecodeTransferForward(request.body);
+  if (!forward) return responder.Answer(std::unexpected(forward.error()));
+  if (replica_->loop().soft().role != raft::Role::kLeader) return responder.Answer(NotLeading());
+  service::TransferRequest transfer{forward->name, OwnTimeoutMs(request)};
+  auto answer = [responder =
+                     std::move(responder)](Result<service::TransferResponse> result) mutable {
+    responder.Answer(EncodeTransferAnswer(result));
+  };
+  membership_.Transfer(std::move(transfer), std::move(answer), clock_.NowNs());
 }
 
 }  // namespace arima::node

@@ -150,6 +150,12 @@ service::Stats NodeCore::CurrentStats() {
                      SnapshotState()});
 }
 
+service::Members NodeCore::CurrentMembers() {
+  raft::CoreStatus status = Status();
+  bool told_newer = seed_conf_.index > status.conf->index;
+  return BuildMembers(status, told_newer ? seed_conf_ : *status.conf, clock_.NowNs());
+}
+
 void NodeCore::Publish() {
   raft::CoreStatus status = Status();
   Published published;
@@ -277,8 +283,10 @@ void NodeCore::AddPeerMetrics(MetricList* out) {
                Number(net.refused_hellos));
   for (const auto& [id, peer] : net.peers) {
     const raft::MemberInfo* info = Find(*conf_, id);
+    // While a lost member is replaced two of them have one name: the id tells them apart.
     std::vector<std::pair<std::string, std::string>> labels = {
-        {"peer", info != nullptr ? info->name : std::to_string(id.value)}};
+        {"peer", info != nullptr ? info->name : std::to_string(id.value)},
+        {"peer_id", std::to_string(id.value)}};
     out->metrics.push_back(
         {"arima_peer_sent_bytes_total", "raft bytes sent", true, Number(peer.sent_bytes), labels});
     out->metrics.push_back({"arima_peer_received_bytes_total", "raft bytes received", true,

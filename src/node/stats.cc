@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/hex.h"
+#include "node/conf_lookup.h"
 
 namespace arima::node {
 namespace {
@@ -17,7 +18,7 @@ std::string Decimal(uint64_t value, int digits) {
   return fraction.empty() ? text : text + "." + fraction;
 }
 
-bool IsVoter(const raft::ConfState& conf, raft::MemberId id) {
+bool Votes(const raft::ConfState& conf, raft::MemberId id) {
   return std::ranges::binary_search(conf.voters, id) ||
          std::ranges::binary_search(conf.voters_outgoing, id);
 }
@@ -31,7 +32,7 @@ std::string LastContact(const raft::CoreStatus& core, uint64_t now_ns) {
 size_t PeerVoters(const raft::CoreStatus& core) {
   size_t voters = 0;
   for (const auto& [id, member] : core.conf->members) {
-    if (id != core.id && IsVoter(*core.conf, id)) ++voters;
+    if (id != core.id && Votes(*core.conf, id)) ++voters;
   }
   return voters;
 }
@@ -39,6 +40,38 @@ size_t PeerVoters(const raft::CoreStatus& core) {
 std::string NameOf(const raft::ConfState& conf, raft::MemberId id) {
   auto member = conf.members.find(id);
   return member == conf.members.end() ? "" : member->second.name;
+}
+
+std::string RoleOf(const raft::ConfState& conf, raft::MemberId id) {
+  if (std::ranges::binary_search(conf.voters, id)) return "voter";
+  return std::ranges::binary_search(conf.voters_outgoing, id) ? "leaving" : "learner";
+}
+
+std::string ProgressName(raft::ProgressState state) {
+  switch (state) {
+    case raft::ProgressState::kProbe:
+      return "probe";
+    case raft::ProgressState::kReplicate:
+      return "replicate";
+    case raft::ProgressState::kSnapshot:
+      return "snapshot";
+  }
+  return "probe";
+}
+
+// As old as this, a sign of life says nothing about now.
+constexpr uint64_t kReachableWithinNs = 1'000'000'000;
+
+service::MemberProgress ProgressOf(const raft::PeerStatus& peer, uint64_t now_ns) {
+  service::MemberProgress progress;
+  progress.match = peer.match.value;
+  progress.next = peer.next.value;
+  progress.state = ProgressName(peer.state);
+  uint64_t silent_ns = now_ns - std::min(now_ns, peer.last_contact_ns);
+  progress.last_contact = peer.last_contact_ns == 0 ? "never" : GoDuration(silent_ns);
+  progress.reachable = peer.last_contact_ns != 0 && silent_ns < kReachableWithinNs;
+  progress.damaged = peer.damaged;
+  return progress;
 }
 
 }  // namespace
@@ -76,7 +109,7 @@ std::string ConfigurationText(const raft::ConfState& conf) {
   std::string text = "[";
   for (const auto& [id, member] : conf.members) {
     if (text.size() > 1) text += " ";
-    text += std::string("{Suffrage:") + (IsVoter(conf, id) ? "Voter" : "Nonvoter") +
+    text += std::string("{Suffrage:") + (Votes(conf, id) ? "Voter" : "Nonvoter") +
             " ID:" + member.name + " Address:" + member.raft_address + "}";
   }
   return text + "]";
@@ -118,6 +151,24 @@ service::Stats BuildStats(const StatsInput& input) {
     if (peer.learner) stats.emplace_back("learner_" + name + "_match", number(peer.match.value));
   }
   return stats;
+}
+
+service::Members BuildMembers(const raft::CoreStatus& core, const raft::ConfState& conf,
+                              uint64_t now_ns) {
+  service::Members members;
+  for (const auto& [id, info] : conf.members) {
+    service::MemberView& member = members.emplace_back();
+    member.id = id.value;
+    member.name = info.name;
+    member.raft_address = info.raft_address;
+    member.http_address = info.http_address;
+    member.role = RoleOf(conf, id);
+    member.is_leader = id == core.soft.leader;
+    if (const raft::MemberInfo* lost = FindReplaced(conf, info)) member.replaces = lost->id.value;
+    auto peer = std::ranges::find(core.peers, id, &raft::PeerStatus::id);
+    if (peer != core.peers.end()) member.progress = ProgressOf(*peer, now_ns);
+  }
+  return members;
 }
 
 }  // namespace arima::node

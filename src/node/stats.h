@@ -1,5 +1,5 @@
-// What GET /raft/stats shows: names and forms of hashicorp/raft, which users of this API know, and
-// Arima's own after them (docs/design/http-api.md 1.2). Pure functions.
+// What GET /raft/stats and /raft/members show. Stats: names and forms of hashicorp/raft, which
+// users of this API know, and Arima's own after them (docs/design/http-api.md 1.2). Pure functions.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,11 @@ struct StatsInput {
 };
 
 service::Stats BuildStats(const StatsInput& input);
+
+// What GET /raft/members shows (docs/design/http-api.md 2.8). `conf`: the newest configuration this
+// node knows of, which while it joins is not yet the one of its log.
+service::Members BuildMembers(const raft::CoreStatus& core, const raft::ConfState& conf,
+                              uint64_t now_ns);
 
 // "Leader", "Follower", "Candidate", "Shutdown".
 std::string StateName(const raft::SoftState& soft);

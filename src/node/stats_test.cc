@@ -165,5 +165,71 @@ TEST_F(BuildStatsTest, NobodyLeads) {
   EXPECT_EQ(stats["state"], "Candidate");
 }
 
+TEST(BuildMembers, SaysWhoIsWhatAndOnTheLeaderHowFar) {
+  raft::ConfState conf = Conf();
+  conf.members[MemberId(3)].name = "n2";
+  conf.members[MemberId(3)].attributes = {{"auto_promote", "1"}, {"replaces", "2"}};
+  conf.members[MemberId(1)].http_address = "127.0.0.1:2221";
+  raft::CoreStatus core;
+  core.id = MemberId(1);
+  core.soft.leader = MemberId(1);
+  raft::PeerStatus silent;
+  silent.id = MemberId(2);
+  raft::PeerStatus learner;
+  learner.id = MemberId(3);
+  learner.state = raft::ProgressState::kSnapshot;
+  learner.match = Index(7);
+  learner.next = Index(9);
+  learner.last_contact_ns = 10 * kSecond - 12'500'000;
+  learner.damaged = true;
+  core.peers = {silent, learner};
+
+  service::Members members = BuildMembers(core, conf, 10 * kSecond);
+  ASSERT_EQ(members.size(), 3u);
+  EXPECT_EQ(members[0].id, 1u);
+  EXPECT_EQ(members[0].name, "n1");
+  EXPECT_EQ(members[0].raft_address, "127.0.0.1:1111");
+  EXPECT_EQ(members[0].http_address, "127.0.0.1:2221");
+  EXPECT_EQ(members[0].role, "voter");
+  EXPECT_TRUE(members[0].is_leader);
+  EXPECT_FALSE(members[0].progress.has_value()) << "nobody replicates to itself";
+
+  ASSERT_TRUE(members[1].progress.has_value());
+  EXPECT_EQ(members[1].progress->state, "probe");
+  EXPECT_EQ(members[1].progress->last_contact, "never");
+  EXPECT_FALSE(members[1].progress->reachable);
+  EXPECT_FALSE(members[1].is_leader);
+  EXPECT_EQ(members[1].replaces, 0u);
+
+  EXPECT_EQ(members[2].role, "learner");
+  EXPECT_EQ(members[2].replaces, 2u);
+  ASSERT_TRUE(members[2].progress.has_value());
+  EXPECT_EQ(members[2].progress->match, 7u);
+  EXPECT_EQ(members[2].progress->next, 9u);
+  EXPECT_EQ(members[2].progress->state, "snapshot");
+  EXPECT_EQ(members[2].progress->last_contact, "12.5ms");
+  EXPECT_TRUE(members[2].progress->reachable);
+  EXPECT_TRUE(members[2].progress->damaged);
+  EXPECT_FALSE(BuildMembers(core, conf, 11 * kSecond)[2].progress->reachable);
+}
+
+TEST(BuildMembers, AFollowerKnowsRolesAndTheLeaderButNoProgress) {
+  raft::ConfState conf = Conf();
+  conf.voters = {MemberId(1)};
+  conf.voters_outgoing = {MemberId(1), MemberId(2)};
+  raft::CoreStatus core;
+  core.id = MemberId(3);
+  core.soft.leader = MemberId(1);
+  service::Members members = BuildMembers(core, conf, kSecond);
+  ASSERT_EQ(members.size(), 3u);
+  EXPECT_EQ(members[0].role, "voter");
+  EXPECT_TRUE(members[0].is_leader);
+  EXPECT_EQ(members[1].role, "leaving");
+  EXPECT_EQ(members[2].role, "learner");
+  for (const service::MemberView& member : members) EXPECT_FALSE(member.progress.has_value());
+  core.soft.leader = MemberId(0);
+  EXPECT_FALSE(BuildMembers(core, conf, kSecond)[0].is_leader);
+}
+
 }  // namespace
 }  // namespace arima::node

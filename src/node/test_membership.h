@@ -123,11 +123,13 @@ class World final : public MembershipHost {
     status.id = identity_.member_id;
     status.soft.role = role_;
     status.soft.leader = leader_;
+    status.soft.transferring = transferring && role_ == raft::Role::kLeader;
+    status.last = last;
     status.conf = std::make_shared<raft::ConfState>(conf_);
     status.removals_confirmed = removals_confirmed;
     for (const auto& [id, member] : conf_.members) {
       if (id == status.id || role_ != raft::Role::kLeader) continue;
-      raft::PeerStatus peer;
+      raft::PeerStatus peer = peers.contains(id) ? peers.at(id) : LevelPeer();
       peer.id = id;
       peer.learner = !std::ranges::binary_search(conf_.voters, id);
       peer.caught_up = learners_catch_up;
@@ -137,6 +139,13 @@ class World final : public MembershipHost {
     }
     return status;
   }
+  raft::PeerStatus LevelPeer() const {
+    raft::PeerStatus peer;
+    peer.state = raft::ProgressState::kReplicate;
+    peer.match = last;
+    peer.next = last + 1;
+    return peer;
+  }
   const Identity& identity() override { return identity_; }
   service::Stats CurrentStats() override { return {{"state", "Leader"}}; }
   void ProposeConf(raft::ConfChange change, bool force, ConfRejected rejected) override {
@@ -144,7 +153,11 @@ class World final : public MembershipHost {
     last_forced = force;
     proposed_.push_back({std::move(change), std::move(rejected)});
   }
-  void TransferLeadership() override { ++transfers; }
+  void TransferLeadership(MemberId target) override {
+    ++transfers;
+    transfer_target = target;
+    transferring = transfers_run;
+  }
   void Call(const std::string& address, ControlKind kind, std::string body, uint64_t timeout_ms,
             CallDone done) override {
     calls.push_back({address, kind, std::move(body), timeout_ms, std::move(done)});
@@ -191,6 +204,12 @@ class World final : public MembershipHost {
   bool seen_joint = false;    // a joint configuration was in force
   int proposals = 0;
   int transfers = 0;
+  MemberId transfer_target;   // of the last one
+  bool transfers_run = true;  // else the core refuses each at once
+  bool transferring = false;  // an attempt is under way
+  Index last{100};
+  // How the leader sees members; the others are level with it.
+  std::map<MemberId, raft::PeerStatus> peers;
   bool last_forced = false;
   std::deque<PendingCall> calls;
   std::vector<std::string> log;
@@ -286,6 +305,7 @@ class MembershipTest : public testing::Test {
   // Callbacks point here, so the answers outlive the world.
   std::deque<Answer<service::JoinResponse>> join_answers_;
   std::deque<Answer<service::RemoveResponse>> remove_answers_;
+  std::deque<Answer<service::TransferResponse>> transfer_answers_;
   World world_;
 
   Answer<service::JoinResponse>& Join(const std::string& name, const std::string& address,
@@ -302,6 +322,17 @@ class MembershipTest : public testing::Test {
   }
   Answer<service::JoinResponse>& Join(uint64_t id, uint64_t timeout_ms = 30'000) {
     return Join("n" + std::to_string(id), AddressOf(id), timeout_ms);
+  }
+  Answer<service::TransferResponse>& Transfer(const std::string& name, uint64_t timeout_ms = 5000) {
+    Answer<service::TransferResponse>& answer = transfer_answers_.emplace_back();
+    world_.membership->Transfer(
+        {name, timeout_ms},
+        [&answer](Result<service::TransferResponse> result) {
+          ++answer.calls;
+          answer.result = std::move(result);
+        },
+        world_.now_ns);
+    return answer;
   }
   Answer<service::RemoveResponse>& Remove(const std::string& name, bool force = false,
                                           uint64_t timeout_ms = 30'000) {

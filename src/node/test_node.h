@@ -120,6 +120,16 @@ class TestNode {
     node_->cluster().Remove({name, false, 30'000}, waiter.done());
     return waiter.Get();
   }
+  Result<service::TransferResponse> Transfer(const std::string& name, uint64_t timeout_ms = 5000) {
+    Waiter<service::TransferResponse> waiter;
+    node_->cluster().Transfer({name, timeout_ms}, waiter.done());
+    return waiter.Get();
+  }
+  service::Members Members() {
+    Waiter<service::Members> waiter;
+    node_->cluster().GetMembers(waiter.done());
+    return waiter.Get().value_or(service::Members());
+  }
   std::map<std::string, std::string> Stats() {
     Waiter<service::Stats> waiter;
     node_->cluster().GetStats(waiter.done());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,6 +33,36 @@ struct RemoveRequest {
 struct RemoveResponse {
   Stats stats;
 };
+struct TransferRequest {
+  std::string node_id;         // empty: any healthy voter but the leader
+  uint64_t timeout_ms = 5000;  // no further attempt begins after it
+};
+struct TransferResponse {
+  std::string leader;  // who leads now
+  bool moved = true;   // false: that node led already
+  Stats stats;
+};
+
+// What the leader knows about how far a member is.
+struct MemberProgress {
+  uint64_t match = 0;        // entries up to here are on its disk
+  uint64_t next = 0;         // the next one to be sent
+  std::string state;         // "probe", "replicate", "snapshot"
+  std::string last_contact;  // a duration as in Stats, or "never"
+  bool reachable = false;    // heard of within the last second
+  bool damaged = false;      // it lost entries that it had acknowledged
+};
+struct MemberView {
+  uint64_t id = 0;
+  std::string name;
+  std::string raft_address;
+  std::string http_address;  // empty: not known
+  std::string role;          // "voter", "learner", "leaving" (its vote ends with this change)
+  bool is_leader = false;
+  uint64_t replaces = 0;                   // the member whose vote a learner takes over; 0: none
+  std::optional<MemberProgress> progress;  // on the leader, of the others
+};
+using Members = std::vector<MemberView>;
 
 struct Check {
   std::string name;  // "leader_known", "log_writable", ...
@@ -57,7 +88,13 @@ class ClusterService {
   virtual void Join(JoinRequest request, Done<JoinResponse> done) = 0;
   // Errors: kNotFound (404), kConflict, kUnavailable, kOutcomeUnknown.
   virtual void Remove(RemoveRequest request, Done<RemoveResponse> done) = 0;
+  // `done` when the target leads. On any node, as above. Errors: kNotFound; kConflict (it has no
+  // vote, is not heard of, or lacks too much); kUnavailable: the leader stays the one it was;
+  // kOutcomeUnknown.
+  virtual void Transfer(TransferRequest request, Done<TransferResponse> done) = 0;
   virtual void GetStats(Done<Stats> done) = 0;
+  // As this node knows them, by id; needs no leader.
+  virtual void GetMembers(Done<Members> done) = 0;
   virtual NodeView View() = 0;
   // Named readiness checks; ready iff all are ok. Any thread, no waiting.
   virtual std::vector<Check> Readiness() = 0;

@@ -64,6 +64,8 @@ std::string_view ControlKindName(ControlKind kind) {
       return "remove";
     case ControlKind::kAdmin:
       return "admin";
+    case ControlKind::kTransfer:
+      return "transfer";
   }
   return "unknown";
 }
@@ -220,6 +222,20 @@ Result<RemoveForward> DecodeRemoveForward(std::string_view bytes) {
   request.force = force == 1;
   if (!in.ok()) return EndsEarly("remove request");
   if (force > 1) return Fail(Code::kCorruption, "remove request: unknown force");
+  return request;
+}
+
+std::string EncodeTransferForward(const TransferForward& request) {
+  std::string out;
+  ByteWriter(&out).Bytes(request.name);
+  return out;
+}
+
+Result<TransferForward> DecodeTransferForward(std::string_view bytes) {
+  ByteReader in(bytes);
+  TransferForward request;
+  request.name = GetString(&in);
+  if (!in.ok()) return EndsEarly("transfer request");
   return request;
 }
 

@@ -17,12 +17,14 @@ namespace arima::transport {
 
 // On the wire: never renumber.
 enum class ControlKind : uint8_t {
-  kProbe = 1,   // "who are you?"; answered to anyone. Body empty, answer ProbeAnswer
-  kAbsorb = 2,  // "become member N of cluster C". Body AbsorbRequest, answer empty
-  kJoin = 3,    // POST /raft/join on its way to the leader. Body JoinForward
-  kRemove = 4,  // POST /raft/remove on its way to the leader. Body RemoveForward
-  kAdmin = 5,   // anything else the node defines; admin_kind tells them apart
+  kProbe = 1,     // "who are you?"; answered to anyone. Body empty, answer ProbeAnswer
+  kAbsorb = 2,    // "become member N of cluster C". Body AbsorbRequest, answer empty
+  kJoin = 3,      // POST /raft/join on its way to the leader. Body JoinForward
+  kRemove = 4,    // POST /raft/remove on its way to the leader. Body RemoveForward
+  kAdmin = 5,     // anything else the node defines; admin_kind tells them apart
+  kTransfer = 6,  // POST /raft/transfer on its way to the leader. Body TransferForward
 };
+inline constexpr ControlKind kLastControlKind = ControlKind::kTransfer;
 std::string_view ControlKindName(ControlKind kind);
 
 inline constexpr size_t kControlBodyBytesMax = 1 << 20;
@@ -30,7 +32,7 @@ inline constexpr size_t kControlBodyBytesMax = 1 << 20;
 struct ControlRequest {
   ControlKind kind = ControlKind::kProbe;
   uint8_t admin_kind = 0;  // kAdmin only
-  // Sender's cluster; kJoin, kRemove and kAdmin are taken from the own cluster only (the transport
+  // Sender's cluster; all but kProbe and kAbsorb are taken from the own cluster only (the transport
   // refuses others with kConflict). Filled in by Transport::Call.
   Uuid cluster_id;
   // How long the caller waits, so that the receiver can give up too. Filled in by Transport::Call.
@@ -94,6 +96,11 @@ struct RemoveForward {
   friend bool operator==(const RemoveForward&, const RemoveForward&) = default;
 };
 
+struct TransferForward {
+  std::string name;  // empty: any healthy voter
+  friend bool operator==(const TransferForward&, const TransferForward&) = default;
+};
+
 std::string EncodeProbeAnswer(const ProbeAnswer& answer);
 Result<ProbeAnswer> DecodeProbeAnswer(std::string_view bytes);
 std::string EncodeAbsorbRequest(const AbsorbRequest& request);
@@ -102,5 +109,7 @@ std::string EncodeJoinForward(const JoinForward& request);
 Result<JoinForward> DecodeJoinForward(std::string_view bytes);
 std::string EncodeRemoveForward(const RemoveForward& request);
 Result<RemoveForward> DecodeRemoveForward(std::string_view bytes);
+std::string EncodeTransferForward(const TransferForward& request);
+Result<TransferForward> DecodeTransferForward(std::string_view bytes);
 
 }  // namespace arima::transport

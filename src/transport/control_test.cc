@@ -58,6 +58,8 @@ TEST(Control, RequestsAndBodiesComeBackAsTheyWere) {
   ExpectRoundTrip(join, EncodeJoinForward(join), DecodeJoinForward);
   RemoveForward remove{"n2", true};
   ExpectRoundTrip(remove, EncodeRemoveForward(remove), DecodeRemoveForward);
+  TransferForward transfer{"n2"};
+  ExpectRoundTrip(transfer, EncodeTransferForward(transfer), DecodeTransferForward);
 }
 
 TEST(Control, EveryCodeTravels) {

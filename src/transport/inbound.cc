@@ -214,7 +214,7 @@ class Inbound::Session final : public ConnectionUser {
     context_->loop->Cancel(std::exchange(deadline_, 0));
     SetDeadline(timeout_ms + kAnswerGraceMs, "");
     AnswerSlot slot(connection_);
-    if (request->kind < ControlKind::kProbe || request->kind > ControlKind::kAdmin) {
+    if (request->kind < ControlKind::kProbe || request->kind > kLastControlKind) {
       slot(Fail(Code::kNotSupported, "unknown kind of control request"));
     } else if (OwnClusterOnly(request->kind) &&
                request->cluster_id != context_->policy->MakeHello({}).cluster_id) {
