@@ -127,6 +127,16 @@ class Join(NodeTest):
             self.assert_value(self.n2.get(f"k{number}", "?consistency=stale"), f"k{number}",
                               str(number))
 
+    def test_a_join_alarms_nobody(self):
+        """A node that is joining would refuse its peers before it knows of them: none asks then."""
+        n3 = self.new_node("n3")
+        self.join(self.n1, self.n2)
+        self.join(self.n2, n3)
+        for node in (self.n1, self.n2, n3):
+            wait_until(lambda n=node: n.request("GET", "/metrics").body.decode().count(
+                "arima_peer_connected{") == 2, f"{node.name} knows both others")
+            self.assertNotRegex(node.log(1 << 20), "wrong_cluster|refused_peer|peer_refused_us")
+
     def test_a_node_joins_while_the_cluster_is_written_to(self):
         with Load([self.n1]) as load:
             load.wait_more(100)

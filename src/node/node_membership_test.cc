@@ -169,5 +169,26 @@ TEST_F(NodeTest, FiguresOfTwoMembersOfOneNameAreTwoSeries) {
   EXPECT_EQ(ByName(n(1).Members())["n2"].id, 4u);
 }
 
+// A node that is joining would refuse its new peers before it knows of them: nobody asks it then.
+TEST_F(NodeTest, AnOrdinaryJoinAlarmsNobody) {
+  log_level_ = LogLevel::kWarn;
+  testing::internal::CaptureStderr();
+  FormThree();
+  ExpectPut(n(3), "k", "v");
+  for (size_t i = 1; i <= 3; ++i) {
+    // Everybody is connected with everybody.
+    WaitUntil([&] {
+      size_t connected = 0;
+      for (const auto& metric : n(i).node().cluster().Metrics()) {
+        if (metric.name == "arima_peer_connected" && metric.value == 1) ++connected;
+      }
+      return connected == 2;
+    });
+    EXPECT_EQ(MetricOf(n(i), "arima_peer_refused_hellos_total"), 0);
+  }
+  for (size_t i = 1; i <= 3; ++i) n(i).Stop();
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
 }  // namespace
 }  // namespace arima::node

@@ -6,6 +6,7 @@
 #include "codec/conf_codec.h"
 #include "kv/state_machine.h"
 #include "node/answer_codec.h"
+#include "node/conf_lookup.h"
 #include "node/node_core.h"
 
 namespace arima::node {
@@ -47,7 +48,8 @@ void NodeCore::UpdatePeers() {
   transport::PeerMap peers;
   for (const auto& [id, member] : KnownConf().members) {
     if (id == identity_.member_id || member.raft_address.empty()) continue;
-    peers[id] = {member.raft_address, member.incarnation, member.name};
+    bool joining = !IsVoter(KnownConf(), id) && member.attributes.contains(kAutoPromote);
+    peers[id] = {member.raft_address, member.incarnation, member.name, joining};
   }
   transport_->SetPeers(peers);
 }

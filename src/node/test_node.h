@@ -46,8 +46,11 @@ struct Waiter {
 
 class TestNode {
  public:
-  TestNode(const TempDirectory& temp, std::string name)
-      : name_(std::move(name)), dir_(temp.Path(name_)), port_(FreePort()) {
+  TestNode(const TempDirectory& temp, std::string name, LogLevel log_level = LogLevel::kError)
+      : name_(std::move(name)),
+        dir_(temp.Path(name_)),
+        port_(FreePort()),
+        logger_(name_, log_level, LogFormat::kText) {
     replica_options_.storage = SmallStorage();
   }
   ~TestNode() { Stop(); }
@@ -146,14 +149,14 @@ class TestNode {
   ReplicaOptions replica_options_;
   env::PosixEnv env_;
   SystemClock clock_;
-  Logger logger_{name_, LogLevel::kError, LogFormat::kText};
+  Logger logger_;
   std::unique_ptr<Node> node_;
 };
 
 class NodeTest : public ::testing::Test {
  protected:
   TestNode& Add(const std::string& name) {
-    nodes_.push_back(std::make_unique<TestNode>(temp_, name));
+    nodes_.push_back(std::make_unique<TestNode>(temp_, name, log_level_));
     if (limits_) {
       ReplicaOptions& options = nodes_.back()->replica_options();
       options.flusher = {.flush_bytes = 64 << 10, .flush_interval_ns = 1};
@@ -197,6 +200,7 @@ class NodeTest : public ::testing::Test {
   TempDirectory temp_;
   std::optional<LogRetentionLimits> limits_;
   SnapshotOptions snapshots_;  // of nodes added from now on
+  LogLevel log_level_ = LogLevel::kError;
   std::vector<std::unique_ptr<TestNode>> nodes_;
 };
 

@@ -9,14 +9,18 @@
 namespace arima::transport {
 
 Dialer::Dialer(Context* context, raft::MemberId to, const Peer& peer, const Hello& hello,
-               DialerUser* user)
+               uint64_t first_delay_ms, DialerUser* user)
     : context_(context),
       to_(to),
       peer_(peer),
       hello_(hello),
       user_(user),
       delay_ms_(context->options.reconnect_delay_ms_min) {
-  Dial();
+  if (first_delay_ms == 0) {
+    Dial();
+    return;
+  }
+  timer_ = context_->loop->After(first_delay_ms * kNsPerMs, [this] { Dial(); });
 }
 
 void Dialer::Close() {

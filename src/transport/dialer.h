@@ -3,8 +3,9 @@
 //   kWaiting --timer, Nudge--> kConnecting --connected--> kGreeting --HelloOk--> kUp
 //      ^------ no connection, time-out, Refuse, lost ---------+--------------------'
 //
-// The first attempt starts at once. Delays double from the minimum; a connection that held for
-// kStableNs starts them over. Thread rule: the thread of the IoLoop. Internal to transport/.
+// The first attempt starts at once, or after `first_delay_ms`. Delays double from the minimum; a
+// connection that held for kStableNs starts them over. Thread rule: the thread of the IoLoop.
+// Internal to transport/.
 #pragma once
 
 #include <memory>
@@ -35,7 +36,7 @@ class DialerUser {
 class Dialer final : public ConnectionUser {
  public:
   Dialer(Context* context, raft::MemberId to, const Peer& peer, const Hello& hello,
-         DialerUser* user);
+         uint64_t first_delay_ms, DialerUser* user);
   // For good; the user hears nothing more.
   void Close();
   // The peer is alive: do not wait any longer.

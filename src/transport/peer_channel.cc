@@ -38,10 +38,17 @@ void PeerChannel::Configure(const Peer* peer) {
     return DropIfNoWay();
   }
   Hello hello = context_->policy->MakeHello(id_);
-  if (dialer_ != nullptr && dialer_->peer() == *peer && dialer_->hello() == hello) return;
+  bool was_fresh = std::exchange(fresh_, peer->fresh);
+  Peer settled = *peer;
+  settled.fresh = false;
+  if (dialer_ != nullptr && dialer_->peer() == settled && dialer_->hello() == hello) {
+    if (was_fresh && !fresh_) dialer_->Nudge();
+    return;
+  }
   DropDialer();
   failure_told_ = false;
-  dialer_ = std::make_unique<Dialer>(context_, id_, *peer, hello, this);
+  uint64_t wait_ms = fresh_ && inbound_ == nullptr ? context_->options.fresh_peer_wait_ms : 0;
+  dialer_ = std::make_unique<Dialer>(context_, id_, settled, hello, wait_ms, this);
 }
 
 void PeerChannel::DropDialer() {

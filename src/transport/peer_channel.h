@@ -64,6 +64,7 @@ class PeerChannel final : public DialerUser {
   Connection* inbound_ = nullptr;
   // Set by a greeting, cleared by the report that the member's host closed: one report per loss.
   bool known_alive_ = false;
+  bool fresh_ = false;         // Peer::fresh, as configured last
   bool failure_told_ = false;  // that the peer cannot be connected to, since it last could
   PeerStats stats_;            // traffic of open connections not included
 };

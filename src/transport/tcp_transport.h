@@ -35,7 +35,8 @@ struct TcpOptions {
   uint64_t keepalive_idle_ms = 2000;     // whole seconds count
   uint64_t reconnect_delay_ms_min = 20;  // doubles up to the max, plus or minus a quarter
   uint64_t reconnect_delay_ms_max = 1000;
-  int socket_buffer_bytes = 0;  // 0: the kernel's choice; tests make it small
+  uint64_t fresh_peer_wait_ms = 3000;  // Peer::fresh: for its own greeting
+  int socket_buffer_bytes = 0;         // 0: the kernel's choice; tests make it small
 };
 
 class TcpTransport final : public Transport {

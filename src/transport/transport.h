@@ -31,6 +31,9 @@ struct Peer {
   std::string address;  // host:port
   Uuid incarnation;     // zero: not known yet, not checked
   std::string name;     // for logs
+  // It may not know yet that it is a member, and will connect by itself when it does: before that
+  // it would refuse this node. Connected to when it greets, or after a while (PROTOCOL.md 1).
+  bool fresh = false;
   friend bool operator==(const Peer&, const Peer&) = default;
 };
 using PeerMap = std::map<raft::MemberId, Peer>;
