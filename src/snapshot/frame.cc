@@ -12,8 +12,8 @@ namespace arima::snapshot {
 namespace {
 
 constexpr uint32_t kMagic = 0x534D5241;  // "ARMS"
-constexpr uint8_t kVersion = 1;
-constexpr size_t kSeedBytes = 16;  // of the header, covered by the checksum of the meta section
+constexpr uint8_t kVersion = 2;          // 1 believed its sizes before a checksum covered them
+constexpr size_t kCheckedBytes = 16;     // of the header: what its checksum covers
 
 // Codes on the wire; 0 is "ok". Never renumber; a code that is not here travels as kInternal.
 constexpr uint8_t kWireOk = 0;
@@ -47,15 +47,45 @@ std::unexpected<Error> Bad(std::string why) {
   return Fail(Code::kCorruption, "frame of a snapshot transfer: " + std::move(why));
 }
 
-size_t PayloadBytesMax(FrameType type) {
-  if (type == FrameType::kManifest) return kManifestBytesMax;
-  return type == FrameType::kChunk ? kChunkBytesMax : 0;
+struct Sizes {
+  size_t meta_min = 0;
+  size_t meta_max = 0;
+  size_t payload_min = 0;
+  size_t payload_max = 0;
+
+  bool Hold(size_t meta, size_t payload) const {
+    return meta >= meta_min && meta <= meta_max && payload >= payload_min && payload <= payload_max;
+  }
+};
+
+constexpr size_t kOutcomeBytesMin = 1 + 4;
+constexpr Sizes kOutcomeSizes = {kOutcomeBytesMin, kOutcomeBytesMin + kOutcomeTextBytesMax, 0, 0};
+static_assert(kOutcomeSizes.meta_max <= kFrameMetaBytesMax);
+
+// What frames of a type can be; null for a type that does not exist.
+const Sizes* SizesOf(uint8_t type) {
+  static constexpr std::array<Sizes, 7> kSizes = {{
+      {8, 8, 0, 0},                  // GetManifest
+      {8, 8, 1, kManifestBytesMax},  // Manifest
+      {16, 16, 0, 0},                // Fetch
+      {20, 20, 1, kChunkBytesMax},   // Chunk
+      kOutcomeSizes,                 // Failed
+      {0, 0, 0, 0},                  // Busy
+      kOutcomeSizes,                 // Done
+  }};
+  return type >= 1 && type <= kSizes.size() ? &kSizes[type - size_t{1}] : nullptr;
+}
+
+bool IsRequest(FrameType type) {
+  return type == FrameType::kGetManifest || type == FrameType::kFetch || type == FrameType::kBusy ||
+         type == FrameType::kDone;
 }
 
 // Header and meta section with their checksum.
 std::string MakeFrame(FrameType type, std::string_view meta, size_t payload_bytes) {
-  ARIMA_ASSERT(meta.size() <= kFrameMetaBytesMax && payload_bytes <= PayloadBytesMax(type),
-               meta.size(), payload_bytes);
+  const Sizes* sizes = SizesOf(static_cast<uint8_t>(type));
+  ARIMA_ASSERT(sizes != nullptr && sizes->Hold(meta.size(), payload_bytes), meta.size(),
+               payload_bytes);
   std::string out;
   ByteWriter writer(&out);
   writer.U32(kMagic);
@@ -64,7 +94,9 @@ std::string MakeFrame(FrameType type, std::string_view meta, size_t payload_byte
   writer.U16(0);
   writer.U32(static_cast<uint32_t>(meta.size()));
   writer.U32(static_cast<uint32_t>(payload_bytes));
-  writer.U64(Checksum64(meta, Checksum64(out)));
+  const uint64_t checksum = Checksum64(out);
+  writer.U32(static_cast<uint32_t>(checksum));
+  writer.U32(Checksum32(meta, checksum));
   writer.Raw(meta);
   return out;
 }
@@ -76,16 +108,22 @@ void WriteOutcome(uint8_t code, std::string_view text, ByteWriter* writer) {
 
 Status CheckMeta(const FrameHeader& header, std::string_view meta) {
   if (meta.size() != header.meta_bytes) return Bad("wrong length");
-  if (Checksum64(meta, header.seed) != header.checksum) return Bad("checksum mismatch");
+  if (Checksum32(meta, header.meta_seed) != header.meta_checksum) {
+    return Bad("checksum mismatch of the meta section");
+  }
   return {};
 }
 
-// Reads what comes before the payload.
-Result<FrameHeader> ReadHead(ByteStream& stream, std::string* meta) {
+// Reads what comes before the payload, if `takes` says so of the type.
+template <class TakesFn>
+Result<FrameHeader> ReadHead(ByteStream& stream, TakesFn takes, std::string* meta) {
   std::array<char, kFrameHeaderBytes> bytes{};
   if (Status status = stream.Read(bytes); !status) return std::unexpected(status.error());
   auto header = DecodeFrameHeader({bytes.data(), bytes.size()});
   if (!header) return header;
+  if (!takes(header->type)) {
+    return Bad("type " + std::to_string(static_cast<int>(header->type)) + " is not its turn");
+  }
   meta->resize(header->meta_bytes);
   if (Status status = stream.Read(*meta); !status) return std::unexpected(status.error());
   return header;
@@ -105,18 +143,21 @@ Result<FrameHeader> DecodeFrameHeader(std::string_view bytes) {
   FrameHeader header;
   header.meta_bytes = reader.U32();
   header.payload_bytes = reader.U32();
-  header.checksum = reader.U64();
-  if (!reader.done() || reserved != 0) return Bad("wrong header");
-  if (type < static_cast<uint8_t>(FrameType::kGetManifest) ||
-      type > static_cast<uint8_t>(FrameType::kDone)) {
-    return Bad("unknown type " + std::to_string(type));
+  const uint32_t checksum = reader.U32();
+  header.meta_checksum = reader.U32();
+  if (!reader.done()) return Bad("wrong length of a header");
+  header.meta_seed = Checksum64(bytes.substr(0, kCheckedBytes));
+  if (static_cast<uint32_t>(header.meta_seed) != checksum) {
+    return Bad("checksum mismatch of the header");
+  }
+  if (reserved != 0) return Bad("reserved bytes are in use");
+  const Sizes* sizes = SizesOf(type);
+  if (sizes == nullptr) return Bad("unknown type " + std::to_string(type));
+  if (!sizes->Hold(header.meta_bytes, header.payload_bytes)) {
+    return Bad("type " + std::to_string(type) + " with " + std::to_string(header.meta_bytes) +
+               " + " + std::to_string(header.payload_bytes) + " bytes");
   }
   header.type = static_cast<FrameType>(type);
-  if (header.meta_bytes > kFrameMetaBytesMax ||
-      header.payload_bytes > PayloadBytesMax(header.type)) {
-    return Bad("too large");
-  }
-  header.seed = Checksum64(bytes.substr(0, kSeedBytes));
   return header;
 }
 
@@ -219,14 +260,15 @@ Result<Answer> DecodeAnswer(const FrameHeader& header, std::string_view meta) {
 
 Result<Request> ReadRequest(ByteStream& stream) {
   std::string meta;
-  auto header = ReadHead(stream, &meta);
+  auto header = ReadHead(stream, IsRequest, &meta);
   if (!header) return std::unexpected(header.error());
   return DecodeRequest(*header, meta);
 }
 
-Result<Answer> ReadAnswer(ByteStream& stream, std::string* payload) {
+Result<Answer> ReadAnswer(ByteStream& stream, FrameType wanted, std::string* payload) {
   std::string meta;
-  auto header = ReadHead(stream, &meta);
+  const auto takes = [&](FrameType type) { return type == wanted || type == FrameType::kFailed; };
+  auto header = ReadHead(stream, takes, &meta);
   if (!header) return std::unexpected(header.error());
   auto answer = DecodeAnswer(*header, meta);
   if (!answer) return answer;

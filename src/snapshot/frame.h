@@ -19,7 +19,10 @@ namespace arima::snapshot {
 inline constexpr size_t kFrameHeaderBytes = 24;
 inline constexpr size_t kFrameMetaBytesMax = 4 << 10;
 inline constexpr size_t kChunkBytesMax = 256 << 10;
-inline constexpr uint64_t kCreditBytes = 4 << 20;  // asked for and not yet received, at most
+// Asked for and not yet received, at most. So few fetches fit into the buffers of any connection:
+// a receiver that asks never waits for a sender that answers.
+inline constexpr uint64_t kCreditBytes = 4 << 20;
+inline constexpr size_t kCreditFetches = 64;
 inline constexpr size_t kOutcomeTextBytesMax = 2 << 10;
 inline constexpr uint64_t kBusyEveryBytes = 64 << 20;  // of work without another frame
 
@@ -38,10 +41,11 @@ struct FrameHeader {
   FrameType type = FrameType::kBusy;
   uint32_t meta_bytes = 0;
   uint32_t payload_bytes = 0;
-  uint64_t seed = 0;
-  uint64_t checksum = 0;
+  uint64_t meta_seed = 0;  // binds the meta section to this header
+  uint32_t meta_checksum = 0;
 };
-// `bytes` has kFrameHeaderBytes of them. Sizes are within the limits of the type afterwards.
+// `bytes` has kFrameHeaderBytes of them. Afterwards the header is known to be as it was sent, and
+// its sizes are within the limits of its type: memory may be made for them.
 Result<FrameHeader> DecodeFrameHeader(std::string_view bytes);
 
 // From the receiver.
@@ -73,7 +77,8 @@ Result<Request> DecodeRequest(const FrameHeader& header, std::string_view meta);
 Result<Answer> DecodeAnswer(const FrameHeader& header, std::string_view meta);
 
 Result<Request> ReadRequest(ByteStream& stream);
-// Replaces *payload, whose checksum has been compared.
-Result<Answer> ReadAnswer(ByteStream& stream, std::string* payload);
+// Replaces *payload, whose checksum has been compared. The answer is of type `wanted` (kManifest or
+// kChunk) or kFailed; of any other nothing but the header is read, kCorruption.
+Result<Answer> ReadAnswer(ByteStream& stream, FrameType wanted, std::string* payload);
 
 }  // namespace arima::snapshot

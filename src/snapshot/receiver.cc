@@ -18,6 +18,7 @@ namespace {
 
 // How often one file may arrive whole and wrong.
 constexpr int kFileAttemptsMax = 3;
+constexpr size_t kDrainPieceBytes = 64 << 10;
 
 struct Fetch {
   size_t file = 0;
@@ -34,8 +35,8 @@ class Receiver::Transfer {
       : receiver_(receiver), env_(receiver.env_), options_(receiver.options_), stream_(stream) {}
 
   Result<Manifest> Run();
-  // The sender ended it, or the stream did: there is nobody to tell.
-  bool sender_knows() const { return sender_knows_; }
+  // Tells the sender how it ended, unless it ended it itself, or the stream did.
+  void Tell(const Status& outcome);
 
  private:
   std::unexpected<Error> Fails(Code code, const std::string& why) const {
@@ -43,9 +44,10 @@ class Receiver::Transfer {
   }
   Status Ask(const Request& request) {
     Status status = stream_.Write(EncodeRequest(request));
-    if (!status) sender_knows_ = true;
+    if (!status) over_ = true;
     return status;
   }
+  void Drain();
   Result<Answer> Hear(FrameType wanted);
   Status GetManifest();
   Status CheckManifest() const;
@@ -63,7 +65,7 @@ class Receiver::Transfer {
   env::Env& env_;
   const ReceiverOptions& options_;
   ByteStream& stream_;
-  bool sender_knows_ = false;
+  bool over_ = false;  // nobody is there to tell
   Manifest manifest_;
   std::unique_ptr<ReceiveDir> dir_;
   uint64_t total_bytes_ = 0;
@@ -73,6 +75,7 @@ class Receiver::Transfer {
   std::deque<size_t> to_fetch_;  // files of which nothing has been asked for yet
   std::deque<Fetch> asked_;      // in order; the answers come in this order
   uint64_t asked_bytes_ = 0;     // sum over asked_; <= kCreditBytes
+  bool asked_manifest_ = false;  // it has not come yet
   Fetch next_;                   // of the file being asked for; bytes unused
   bool asking_ = false;          // next_ is meaningful
   std::map<size_t, int> wrong_;  // how often a file was
@@ -96,26 +99,49 @@ Result<Manifest> Receiver::Transfer::Run() {
 
 // The next answer, which is to be of the type wanted.
 Result<Answer> Receiver::Transfer::Hear(FrameType wanted) {
-  auto answer = ReadAnswer(stream_, &payload_);
+  auto answer = ReadAnswer(stream_, wanted, &payload_);
   if (!answer) {
-    sender_knows_ = answer.error().code == Code::kUnavailable;
+    over_ = answer.error().code == Code::kUnavailable;
     return Fails(answer.error().code, answer.error().message);
   }
   if (answer->type == FrameType::kFailed) {
-    sender_knows_ = true;
+    over_ = true;
     // Trouble of the sender's disk is none of ours: another attempt may find a better sender.
     const Code code = answer->error.code == Code::kNotFound ? Code::kNotFound : Code::kUnavailable;
     return Fails(code, "the sender gave up: " + answer->error.ToString());
   }
-  if (answer->type != wanted) return Fails(Code::kCorruption, "an answer that was not asked for");
   return answer;
+}
+
+void Receiver::Transfer::Tell(const Status& outcome) {
+  if (over_) return;
+  // The snapshot is what it is, whether or not the sender hears of it.
+  if (!Ask({.type = FrameType::kDone, .outcome = outcome})) return;
+  if (asked_manifest_ || !asked_.empty()) Drain();
+}
+
+// Reads what was asked for and is not wanted any more. A sender in the middle of a chunk comes to
+// the Done behind it only if the chunk can leave, and a socket closed over unread bytes may take
+// the Done with it. Ends where the sender, having read it, closes the stream.
+void Receiver::Transfer::Drain() {
+  const uint64_t frames = asked_.size() + (asked_manifest_ ? 1 : 0);
+  uint64_t left = asked_bytes_ + (asked_manifest_ ? kManifestBytesMax : 0) +
+                  frames * (kFrameHeaderBytes + kFrameMetaBytesMax);
+  std::string piece(kDrainPieceBytes, '\0');
+  while (left > 0) {
+    const size_t bytes = std::min<uint64_t>(left, piece.size());
+    if (!stream_.Read({piece.data(), bytes})) return;
+    left -= bytes;
+  }
 }
 
 Status Receiver::Transfer::GetManifest() {
   Status asked =
       Ask({.type = FrameType::kGetManifest, .snapshot_id = options_.expected.snapshot_id});
   if (!asked) return asked;
+  asked_manifest_ = true;
   if (auto answer = Hear(FrameType::kManifest); !answer) return std::unexpected(answer.error());
+  asked_manifest_ = false;
   auto manifest = DecodeManifest(payload_);
   if (!manifest) return Fails(manifest.error().code, manifest.error().message);
   manifest_ = std::move(*manifest);
@@ -183,7 +209,7 @@ Status Receiver::Transfer::FillCredit() {
     }
     const uint64_t left = manifest_.files[next_.file].bytes - next_.offset;
     const uint64_t bytes = std::min<uint64_t>(left, kChunkBytesMax);
-    if (asked_bytes_ + bytes > kCreditBytes) return {};
+    if (asked_bytes_ + bytes > kCreditBytes || asked_.size() >= kCreditFetches) return {};
     const Fetch fetch{next_.file, next_.offset, static_cast<uint32_t>(bytes)};
     Status asked = Ask({.type = FrameType::kFetch,
                         .file = static_cast<uint32_t>(fetch.file),
@@ -259,22 +285,15 @@ Receiver::~Receiver() = default;
 
 Result<Manifest> Receiver::Receive(ByteStream& stream) {
   Result<Manifest> result;
-  bool tell = false;
   {
     Transfer transfer(*this, stream);
     result = transfer.Run();
-    tell = !transfer.sender_knows();
+    transfer.Tell(result ? Status() : std::unexpected(result.error()));
   }
   if (!result && result.error().code == Code::kDiskFull) {
     if (Status cleared = ReceiveDir::Clear(env_, options_.dir); !cleared) {
       result.error().message += "; and it could not be emptied: " + cleared.error().message;
     }
-  }
-  if (tell) {
-    Request done{.type = FrameType::kDone};
-    if (!result) done.outcome = std::unexpected(result.error());
-    // The snapshot is what it is, whether or not the sender hears of it.
-    (void)stream.Write(EncodeRequest(done));
   }
   return result;
 }

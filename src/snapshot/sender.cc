@@ -46,12 +46,22 @@ Status Sender::Serve(ByteStream& stream) {
   }
 }
 
+// The own trouble comes first; whether the receiver could still be told changes nothing. What it
+// has asked for meanwhile is read: a socket closed over unread bytes may take the Failed with it.
+// The receiver closes the stream when it has read it.
+Status Sender::GiveUp(ByteStream& stream, Error error) {
+  if (stream.Write(EncodeAnswer({.type = FrameType::kFailed, .error = error}, 0))) {
+    for (size_t i = 0; i < kCreditFetches; ++i) {
+      if (!ReadRequest(stream)) break;
+    }
+  }
+  return std::unexpected(std::move(error));
+}
+
 Status Sender::SendManifest(ByteStream& stream, uint64_t snapshot_id) {
   if (snapshot_id != manifest_.snapshot_id) {
-    Error error{.code = Code::kNotFound,
-                .message = "there is no snapshot " + std::to_string(snapshot_id)};
-    (void)stream.Write(EncodeAnswer({.type = FrameType::kFailed, .error = error}, 0));
-    return std::unexpected(std::move(error));
+    return GiveUp(stream, {.code = Code::kNotFound,
+                           .message = "there is no snapshot " + std::to_string(snapshot_id)});
   }
   const std::string bytes = EncodeManifest(manifest_);
   if (Status status = stream.Write(EncodeAnswer(
@@ -70,11 +80,7 @@ Status Sender::SendChunk(ByteStream& stream, const Request& request) {
   if (request.offset > file_bytes || request.bytes > file_bytes - request.offset) {
     return BrokenRule(dir_, "asked for bytes behind the end of a file");
   }
-  if (Status read = ReadChunk(request); !read) {
-    // The own trouble comes first; whether the receiver could still be told changes nothing.
-    (void)stream.Write(EncodeAnswer({.type = FrameType::kFailed, .error = read.error()}, 0));
-    return read;
-  }
+  if (Status read = ReadChunk(request); !read) return GiveUp(stream, read.error());
   if (Status status = limiter_.Take(chunk_.size(), waiter_); !status) return status;
   const Answer answer{.type = FrameType::kChunk,
                       .file = request.file,

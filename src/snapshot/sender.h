@@ -41,6 +41,8 @@ class Sender {
   uint64_t bytes_sent() const { return bytes_sent_.load(std::memory_order_relaxed); }
 
  private:
+  // Tells the receiver why there will be no answer, and returns the reason.
+  Status GiveUp(ByteStream& stream, Error error);
   Status SendManifest(ByteStream& stream, uint64_t snapshot_id);
   Status SendChunk(ByteStream& stream, const Request& request);
   // Reads into chunk_; errors are those of the own disk.

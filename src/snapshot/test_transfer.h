@@ -73,10 +73,12 @@ inline Expected ExpectedOf(const Manifest& manifest) {
 }
 
 // Lets a test see, change or refuse each Write; the stream ends with one that was made shorter.
+// Only the way there ends: the other end reads all that was written, and its own writes are taken,
+// so that what it has got does not depend on who is faster.
 class TamperedStream final : public ByteStream {
  public:
   using WriteFn = std::function<bool(size_t nth, std::string* bytes)>;
-  TamperedStream(ByteStream& base, WriteFn on_write)
+  TamperedStream(testing::PipeEnd& base, WriteFn on_write)
       : base_(base), on_write_(std::move(on_write)) {}
 
   Status Read(std::span<char> into) override { return base_.Read(into); }
@@ -84,19 +86,19 @@ class TamperedStream final : public ByteStream {
     std::string copy(bytes);
     ++writes_;
     if (on_write_ && !on_write_(writes_, &copy)) {
-      base_.Cancel();
+      base_.CloseWriting();
       return Fail(Code::kUnavailable, "cut by the test");
     }
     Status written = base_.Write(copy);
     if (copy.size() == bytes.size()) return written;
-    base_.Cancel();
+    base_.CloseWriting();
     return Fail(Code::kUnavailable, "cut by the test");
   }
   void Cancel() override { base_.Cancel(); }
   size_t writes() const { return writes_; }
 
  private:
-  ByteStream& base_;
+  testing::PipeEnd& base_;
   const WriteFn on_write_;
   size_t writes_ = 0;
 };
@@ -136,13 +138,13 @@ inline Attempt Transfer(env::Env& from, env::Env& to, const Manifest& manifest,
   JumpingWaiter waiter(clock);
   auto [near, far] = testing::PipeEnd::MakePipe();
   Attempt attempt;
-  std::thread sending([&, stream = std::move(near)]() mutable {
+  std::thread sending([&, stream = near.get()] {
     TamperedStream tampered(*stream, options.on_sender_write);
     Sender sender(from, options.from, manifest, limiter, waiter);
     attempt.sent = sender.Serve(tampered);
     attempt.bytes_sent = sender.bytes_sent();
     attempt.sender_writes = tampered.writes();
-    stream.reset();
+    stream->CloseWriting();
   });
   Receiver receiver(to, {.dir = to_dir,
                          .expected = ExpectedOf(manifest),

@@ -53,6 +53,10 @@ void PipeEnd::Cancel() {
     in_->reader_gone = true;
   }
   in_->changed.NotifyAll();
+  CloseWriting();
+}
+
+void PipeEnd::CloseWriting() {
   {
     MutexLock lock(&out_->mutex);
     out_->writer_gone = true;

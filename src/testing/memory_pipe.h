@@ -1,7 +1,8 @@
 // Two ends of a pipe in memory: a ByteStream without sockets for tests of long transfers.
 //
 // What one end writes the other reads; Write waits while more than the capacity is under way. An
-// end that is destroyed or cancelled lets the other read what is still there, then fails it. There
+// end that is destroyed or cancelled lets the other read what is still there, then fails it; one
+// that closed its writing still takes what the other writes. There
 // is no time limit: a test that hangs has a partner that neither reads, writes nor goes away.
 #pragma once
 
@@ -24,6 +25,9 @@ class PipeEnd final : public ByteStream {
   Status Read(std::span<char> into) override;
   Status Write(std::string_view bytes) override;
   void Cancel() override;
+  // Nothing more is written; the other end reads to the end of what there is. As for Write, on the
+  // thread that uses this end.
+  void CloseWriting();
 
  private:
   // Bytes of one direction.

@@ -35,6 +35,20 @@ TEST(MemoryPipe, WhatWasWrittenCanBeReadAfterTheWriterIsGone) {
   EXPECT_EQ(b->Write("x").error().code, Code::kUnavailable);
 }
 
+TEST(MemoryPipe, AnEndThatClosedItsWritingStillReads) {
+  auto [a, b] = PipeEnd::MakePipe();
+  ASSERT_TRUE(a->Write("ab"));
+  a->CloseWriting();
+  EXPECT_EQ(a->Write("x").error().code, Code::kUnavailable);
+  std::string got(2, '\0');
+  ASSERT_TRUE(b->Read(got));
+  EXPECT_EQ(got, "ab");
+  EXPECT_EQ(b->Read(got).error().code, Code::kUnavailable);
+  ASSERT_TRUE(b->Write("cd"));
+  ASSERT_TRUE(a->Read(got));
+  EXPECT_EQ(got, "cd");
+}
+
 TEST(MemoryPipe, CancelEndsAReadThatWaits) {
   auto [a, b] = PipeEnd::MakePipe();
   std::thread reader([&near = a] {
