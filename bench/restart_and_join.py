@@ -129,9 +129,13 @@ class Bench:
     def fill(self):
         node = self.new_node("n1")
         self.nodes.append(node)
+        if self.args.filled:
+            shutil.copytree(self.args.filled, node.volume)
         node.start()
+        leader_of(self.nodes)
         begun = time.monotonic()
         with load(wrk("fill.lua", node, "2h", self.args.keys, self.args.value_bytes, 1)):
+            # One command a key; a volume that was filled before is through at once.
             wait_until(lambda: int(node.stats()["revision"]) > self.args.keys, "all is written",
                        3600)
         took = time.monotonic() - begun
@@ -143,6 +147,16 @@ class Bench:
             took = join(leader_of(self.nodes[:1]), other)
             print(f"{name} joined in {took:.1f} s; its volume has "
                   f"{folder_bytes(other.volume) / 1e9:.2f} GB", flush=True)
+
+    def restart_one(self):
+        """A follower killed and started: until it has answered a read that had to be up to date."""
+        leader = leader_of(self.nodes)
+        node = next(n for n in self.nodes if n is not leader)
+        node.kill()
+        begun = time.monotonic()
+        node.start(wait=False)
+        wait_until(lambda: node.get("restarted").status == 200, "it serves", 120)
+        return time.monotonic() - begun
 
     def restart_once(self, cold):
         for node in self.nodes:
@@ -176,6 +190,9 @@ class Bench:
                 times.append(self.restart_once(kind == "cold"))
                 print(f"restart, {kind}: first read {times[-1][0]:.2f} s, first write "
                       f"{times[-1][1]:.2f} s, all three level {times[-1][2]:.2f} s", flush=True)
+            if kind == "warm":
+                alone = [self.restart_one() for _ in range(self.args.rounds)]
+                print(f"RESTART {kind}, one follower alone: {spread(alone)} s", flush=True)
             for place, what in enumerate(("first read", "first write", "all three level")):
                 print(f"RESTART {kind}, {what}: {spread([t[place] for t in times])} s", flush=True)
 
@@ -210,13 +227,16 @@ class Bench:
             joining.start()
             wait_until(lambda: "sending" in leader.stats()["snapshot_state"], "it is sent", 60)
             sending = now()
+            # First it reads and hashes all of it.
+            wait_until(lambda: now()[2] > sending[2], "the first bytes are sent", 300)
+            first_bytes = now()
             wait_until(lambda: "sending" not in leader.stats()["snapshot_state"], "all is sent",
                        900)
             sent = now()
             joining.join()
         os.unlink(source)
         found["size"] = (sent[2] - sending[2]) / MIB
-        found["speed"] = found["size"] / (sent[0] - sending[0])
+        found["speed"] = (sent[2] - first_bytes[2]) / MIB / (sent[0] - first_bytes[0])
         found["calm"] = rate(calm, copying)
         found["beside_copy"] = rate(copying, copied)
         found["beside_snapshot"] = rate(sending, sent)
@@ -255,6 +275,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="restarts of each kind")
     parser.add_argument("--joins", type=int, default=3)
     parser.add_argument("--directory", help="where the volumes go (a new folder in it)")
+    parser.add_argument("--filled", help="the volume of a node n1, ended, that holds the keys; "
+                        "a copy of it is used")
     parser.add_argument("--option", action="append", help="a further flag for the nodes")
     args = parser.parse_args()
     harness.Settings.binary = os.path.abspath(args.binary)
