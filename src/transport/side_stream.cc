@@ -8,10 +8,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <memory>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "base/hex.h"
@@ -22,6 +24,7 @@ namespace arima::transport {
 namespace {
 
 constexpr uint64_t kNsPerMs = 1'000'000;
+constexpr const char* kCancelled = "cancelled";
 
 uint64_t NowNs() {
   auto since = std::chrono::steady_clock::now().time_since_epoch();
@@ -41,9 +44,16 @@ bool SplitAddress(const std::string& address, std::string* host, std::string* po
   return port->size() <= 5 && port->find_first_not_of("0123456789") == std::string::npos;
 }
 
-struct FreeAddresses {
-  void operator()(addrinfo* list) const { freeaddrinfo(list); }
-};
+// Lookups that have not returned, whether or not somebody still waits for them.
+constexpr int kLookupsMax = 8;
+std::atomic<int> lookups_running{0};
+
+int SystemLookup(const std::string& host, const std::string& port, int flags, addrinfo** found) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICSERV | flags;
+  return getaddrinfo(host.c_str(), port.c_str(), &hints, found);
+}
 
 Code CodeOf(RefuseReason reason) {
   bool later = reason == RefuseReason::kBusy || reason == RefuseReason::kNotReady;
@@ -85,16 +95,16 @@ Status SideStream::Broken(const std::string& why) {
   return Fail(Code::kUnavailable, "stream: " + broken_);
 }
 
-Status SideStream::Await(short events, uint64_t deadline_ns) {
+Status SideStream::AwaitFd(int fd, short events, uint64_t deadline_ns) {
   while (true) {
     uint64_t now_ns = NowNs();
     if (now_ns >= deadline_ns) return Broken("no progress in time");
-    pollfd waits[2] = {{cancel_fd_, POLLIN, 0}, {fd_, events, 0}};
+    pollfd waits[2] = {{cancel_fd_, POLLIN, 0}, {fd, events, 0}};
     auto timeout_ms = static_cast<int>((deadline_ns - now_ns) / kNsPerMs + 1);
     int ready = poll(waits, 2, timeout_ms);
     if (ready < 0 && errno != EINTR) return Broken("poll: " + Describe(errno));
     if (ready <= 0) continue;
-    if (waits[0].revents != 0) return Broken("cancelled");
+    if (waits[0].revents != 0) return Broken(kCancelled);
     return {};  // ready, or broken: the call that follows tells
   }
 }
@@ -144,17 +154,58 @@ Status SideStream::Dial(const std::string& address, const Hello& hello, const Uu
   return Fail(done.error().code, "stream to " + address + ": " + done.error().message);
 }
 
-Status SideStream::ConnectTo(const std::string& host, const std::string& port) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  if (int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found); error != 0) {
-    return Fail(Code::kPeerUnreachable, std::string("name lookup: ") + gai_strerror(error));
+// Shared by who waits for it and the thread that does it; the last one frees it. `error` and
+// `found` are written before `done_fd` is, and read after.
+struct SideStream::Lookup {
+  Lookup() : done_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+  ~Lookup() {
+    if (found != nullptr) freeaddrinfo(found);
+    if (done_fd >= 0) close(done_fd);
   }
-  std::unique_ptr<addrinfo, FreeAddresses> addresses(found);
+  Lookup(const Lookup&) = delete;
+  Lookup& operator=(const Lookup&) = delete;
+
+  const int done_fd;
+  int error = 0;
+  addrinfo* found = nullptr;
+};
+
+Result<std::shared_ptr<SideStream::Lookup>> SideStream::LookUp(const std::string& host,
+                                                               const std::string& port) {
+  auto lookup = std::make_shared<Lookup>();
+  // An address needs no one to be asked.
+  if (SystemLookup(host, port, AI_NUMERICHOST, &lookup->found) == 0) return lookup;
+  if (lookup->done_fd < 0) {
+    return Fail(Code::kPeerUnreachable, "name lookup: no file descriptor");
+  }
+  if (lookups_running.fetch_add(1) >= kLookupsMax) {
+    --lookups_running;
+    return Fail(Code::kPeerUnreachable,
+                "name lookup: " + std::to_string(kLookupsMax) +
+                    " earlier ones have not come back; see to the resolver of this machine");
+  }
+  std::thread([lookup, host, port, find = options_.lookup] {
+    lookup->error =
+        find ? find(host, port, &lookup->found) : SystemLookup(host, port, 0, &lookup->found);
+    --lookups_running;
+    eventfd_write(lookup->done_fd, 1);
+  }).detach();
+  const uint64_t deadline_ns = NowNs() + options_.lookup_timeout_ms * kNsPerMs;
+  if (Status done = AwaitFd(lookup->done_fd, POLLIN, deadline_ns); !done) {
+    if (broken_ == kCancelled) return std::unexpected(done.error());
+    return Fail(Code::kPeerUnreachable, "name lookup: " + broken_);
+  }
+  if (lookup->error != 0) {
+    return Fail(Code::kPeerUnreachable, std::string("name lookup: ") + gai_strerror(lookup->error));
+  }
+  return lookup;
+}
+
+Status SideStream::ConnectTo(const std::string& host, const std::string& port) {
+  auto lookup = LookUp(host, port);
+  if (!lookup) return std::unexpected(lookup.error());
   std::string why = "no address";
-  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
+  for (const addrinfo* at = (*lookup)->found; at != nullptr; at = at->ai_next) {
     CloseSocket();
     fd_ = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd_ < 0) {
@@ -165,7 +216,7 @@ Status SideStream::ConnectTo(const std::string& host, const std::string& port) {
     int error = connect(fd_, at->ai_addr, at->ai_addrlen) == 0 ? 0 : errno;
     if (error == EINPROGRESS) {
       Status ready = Await(POLLOUT, NowNs() + options_.connect_timeout_ms * kNsPerMs);
-      if (!ready && broken_ == "cancelled") return ready;
+      if (!ready && broken_ == kCancelled) return ready;
       if (!ready) {  // the next address may be better
         why = std::exchange(broken_, {});
         continue;

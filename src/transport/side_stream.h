@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -19,12 +20,21 @@
 #include "base/random.h"
 #include "transport/hello.h"
 
+struct addrinfo;
+
 namespace arima::transport {
 
+// As getaddrinfo: 0 and the addresses, which freeaddrinfo is given, or one of its errors. It may
+// block for as long as it likes and is called on a thread of its own that may outlive the stream.
+using LookupFn =
+    std::function<int(const std::string& host, const std::string& port, addrinfo** found)>;
+
 struct SideStreamOptions {
+  uint64_t lookup_timeout_ms = 10'000;  // for the addresses of a name
   uint64_t connect_timeout_ms = 2000;   // per address tried
   uint64_t greeting_timeout_ms = 2000;  // for the answer to the greeting
   uint64_t call_timeout_ms = 30'000;    // for one Read or Write
+  LookupFn lookup = nullptr;            // null: the system's
 };
 
 class SideStream final : public ByteStream {
@@ -37,8 +47,10 @@ class SideStream final : public ByteStream {
   SideStream& operator=(const SideStream&) = delete;
 
   // Connects to `address` (host:port; each address that a name has is tried) and greets. Once, and
-  // before Read and Write. A name is looked up by the system, for as long as that takes; Cancel
-  // does not end a lookup. `incarnation` zero: whoever is member hello.to will do. Errors:
+  // before Read and Write. A name is looked up by the system, which nobody can interrupt: on a
+  // thread of its own, left behind when time is over or the stream is cancelled. At most 8 of them
+  // live at a time; one more is refused. `incarnation` zero: whoever is member hello.to will do.
+  // Errors:
   //   kInvalidArgument  not host:port
   //   kPeerUnreachable  no connection, no answer, or not an Arima node
   //   kConflict         another member or data directory answers
@@ -51,12 +63,16 @@ class SideStream final : public ByteStream {
   void Cancel() override;
 
  private:
+  struct Lookup;
+  // The addresses of a host, once they are there.
+  Result<std::shared_ptr<Lookup>> LookUp(const std::string& host, const std::string& port);
   Status ConnectTo(const std::string& host, const std::string& port);
   Status Greet(const Hello& hello, const Uuid& incarnation);
   Status ReadBy(std::span<char> into, uint64_t deadline_ns);
   Status WriteBy(std::string_view bytes, uint64_t deadline_ns);
   // Waits for `events` of the socket.
-  Status Await(short events, uint64_t deadline_ns);
+  Status Await(short events, uint64_t deadline_ns) { return AwaitFd(fd_, events, deadline_ns); }
+  Status AwaitFd(int fd, short events, uint64_t deadline_ns);
   Status Broken(const std::string& why);
   void CloseSocket();
 

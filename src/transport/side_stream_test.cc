@@ -3,11 +3,13 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
@@ -15,6 +17,7 @@
 #include <vector>
 
 #include "base/bounded_queue.h"
+#include "base/mutex.h"
 #include "transport/frame.h"
 #include "transport/tcp_transport.h"
 
@@ -263,6 +266,106 @@ TEST(SideStream, AddressesThatLeadNowhereAreErrors) {
   Status dialed = stream.Dial(gone, hello, {});
   ASSERT_FALSE(dialed);
   EXPECT_EQ(dialed.error().code, Code::kPeerUnreachable) << dialed.error().ToString();
+}
+
+// A resolver that does not answer until it is told to. Lookups may outlive the test: shared.
+class SlowResolver {
+ public:
+  SideStreamOptions Options(uint64_t timeout_ms) const {
+    SideStreamOptions options;
+    options.lookup_timeout_ms = timeout_ms;
+    options.lookup = [gate = gate_](const std::string&, const std::string& port, addrinfo** found) {
+      {
+        MutexLock lock(&gate->mutex);
+        ++gate->asked;
+        gate->changed.NotifyAll();
+        while (!gate->open) gate->changed.Wait(&gate->mutex);
+      }
+      addrinfo hints{};
+      hints.ai_socktype = SOCK_STREAM;
+      return getaddrinfo("127.0.0.1", port.c_str(), &hints, found);
+    };
+    return options;
+  }
+  void AwaitAsked() {
+    MutexLock lock(&gate_->mutex);
+    while (gate_->asked == 0) gate_->changed.Wait(&gate_->mutex);
+  }
+  void Answer() {
+    MutexLock lock(&gate_->mutex);
+    gate_->open = true;
+    gate_->changed.NotifyAll();
+  }
+  ~SlowResolver() { Answer(); }
+
+ private:
+  struct Gate {
+    Mutex mutex;
+    CondVar changed;
+    int asked GUARDED_BY(mutex) = 0;
+    bool open GUARDED_BY(mutex) = false;
+  };
+  const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
+};
+
+TEST(SideStream, ANameIsLookedUpAndThenDialed) {
+  Acceptor acceptor;
+  std::string port = acceptor.address().substr(acceptor.address().rfind(':'));
+  SlowResolver resolver;
+  SideStream stream(resolver.Options(60'000));
+  std::thread answering([&] {
+    resolver.AwaitAsked();
+    resolver.Answer();
+  });
+  Status dialed = stream.Dial("n2.example" + port, HelloFrom(1), UuidOf(2));
+  answering.join();
+  EXPECT_TRUE(dialed) << dialed.error().ToString();
+}
+
+TEST(SideStream, CancelDoesNotWaitForAResolverThatHangs) {
+  SlowResolver resolver;
+  SideStream stream(resolver.Options(3'600'000));
+  std::thread cancelling([&] {
+    resolver.AwaitAsked();
+    stream.Cancel();
+  });
+  Status dialed = stream.Dial("n2.example:1", HelloFrom(1), UuidOf(2));  // it never answers
+  cancelling.join();
+  ASSERT_FALSE(dialed);
+  EXPECT_EQ(dialed.error().code, Code::kUnavailable) << dialed.error().ToString();
+}
+
+TEST(SideStream, LookupsThatTakeTooLongAreLeftBehindAndBounded) {
+  const auto busy = [](const Status& dialed) {
+    return !dialed && dialed.error().message.find("earlier ones") != std::string::npos;
+  };
+  {
+    SlowResolver resolver;
+    bool refused = false;
+    for (int i = 0; i < 20 && !refused; ++i) {
+      SideStream stream(resolver.Options(1));
+      Status dialed = stream.Dial("n2.example:1", HelloFrom(1), UuidOf(2));
+      ASSERT_FALSE(dialed);
+      EXPECT_EQ(dialed.error().code, Code::kPeerUnreachable) << dialed.error().ToString();
+      refused = busy(dialed);
+      EXPECT_TRUE(refused || dialed.error().message.find("in time") != std::string::npos);
+    }
+    EXPECT_TRUE(refused) << "threads must not pile up";
+    // An address needs no lookup.
+    Acceptor acceptor;
+    SideStream stream(resolver.Options(1));
+    EXPECT_TRUE(Dial(stream, acceptor));
+  }
+  // They came back: names are looked up again.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (true) {
+    SlowResolver resolver;
+    resolver.Answer();
+    SideStream stream(resolver.Options(60'000));
+    if (!busy(stream.Dial("n2.example:1", HelloFrom(1), UuidOf(2)))) break;
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+    std::this_thread::yield();
+  }
 }
 
 // "localhost" may have ::1 first, where nobody listens.
