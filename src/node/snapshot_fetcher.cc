@@ -68,7 +68,7 @@ std::optional<SnapshotFetcher::Running> SnapshotFetcher::running() {
   MutexLock lock(&mutex_);
   if (!busy_ && !next_ && !outcome_) return std::nullopt;
   const SnapshotFetch& fetch = busy_ || !next_ ? current_ : *next_;
-  return Running{fetch.from, fetch.meta.snapshot_id, progress_};
+  return Running{fetch.from, fetch.meta.snapshot_id, progress_, outcome_.has_value()};
 }
 
 void SnapshotFetcher::Run() {

@@ -63,6 +63,7 @@ class SnapshotFetcher {
     raft::MemberId from;
     uint64_t snapshot_id = 0;
     snapshot::Progress progress;
+    bool over = false;  // an outcome waits
   };
   // Empty: nothing is under way and no outcome waits.
   std::optional<Running> running() EXCLUDES(mutex_);
