@@ -1,5 +1,6 @@
 #include "node/data_dir.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <utility>
@@ -12,22 +13,29 @@ namespace {
 
 constexpr std::string_view kDbPrefix = "db-";
 constexpr std::string_view kCheckpointPrefix = "snap-";
+constexpr std::string_view kTrashPrefix = "trash-";
 constexpr std::string_view kReceiveName = "db.recv";
 constexpr uint32_t kCurrentDbVersion = 2;  // version 1 was the number alone
 
-std::optional<uint64_t> DbNumber(std::string_view name) {
-  if (!name.starts_with(kDbPrefix)) return std::nullopt;
-  name.remove_prefix(kDbPrefix.size());
+std::optional<uint64_t> NumberBehind(std::string_view prefix, std::string_view name) {
+  if (!name.starts_with(prefix)) return std::nullopt;
+  name.remove_prefix(prefix.size());
   uint64_t number = 0;
   auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
   if (error != std::errc() || end != name.data() + name.size()) return std::nullopt;
   return number;
 }
 
+std::optional<uint64_t> DbNumber(std::string_view name) { return NumberBehind(kDbPrefix, name); }
+
+std::optional<uint64_t> TrashNumber(std::string_view name) {
+  return NumberBehind(kTrashPrefix, name);
+}
+
 bool OwnName(std::string_view name) {
   return name == "LOCK" || name == "wal" || name == "io_poison" || name.starts_with("identity") ||
          name.starts_with("CURRENT_DB") || name.starts_with(kCheckpointPrefix) ||
-         name == kReceiveName || DbNumber(name).has_value();
+         name == kReceiveName || DbNumber(name).has_value() || TrashNumber(name).has_value();
 }
 
 }  // namespace
@@ -50,7 +58,15 @@ Result<std::unique_ptr<DataDir>> DataDir::Open(env::Env* env, const std::string&
     return Fail(lock.error().code,
                 "cannot write to volume directory " + path + ": " + lock.error().message);
   }
-  return std::unique_ptr<DataDir>(new DataDir(env, path, std::move(*lock)));
+  std::unique_ptr<DataDir> dir(new DataDir(env, path, std::move(*lock)));
+  auto names = env->List(path);
+  if (!names) return std::unexpected(names.error());
+  for (const std::string& name : *names) {
+    if (auto number = TrashNumber(name)) {
+      dir->next_trash_ = std::max(dir->next_trash_.load(), *number + 1);
+    }
+  }
+  return dir;
 }
 
 std::string DataDir::wal_path() const { return env::JoinPath(path_, "wal"); }
@@ -119,45 +135,71 @@ Status DataDir::InstallReceived(uint64_t snapshot_id) {
   Result<CurrentDb> current = ReadCurrentDb();
   if (!current) return std::unexpected(current.error());
   CurrentDb next{current->number + 1, snapshot_id, false};
-  if (Status gone = env::RemoveTree(env_, db_path(next.number)); !gone) return gone;
+  if (Status gone = MoveToTrash(db_path(next.number)); !gone) return gone;
   if (Status moved = env_.Rename(receive_path(), db_path(next.number)); !moved) return moved;
   if (Status synced = env_.SyncDir(path_); !synced) return synced;
   return WriteCurrentDb(next);
 }
 
-Status DataDir::RemoveReceived() { return env::RemoveTree(env_, receive_path()); }
+Status DataDir::DiscardReceived() { return MoveToTrash(receive_path()); }
 
-Status DataDir::RemoveCheckpoints() {
+Status DataDir::DiscardCheckpoints() {
   auto names = env_.List(path_);
   if (!names) return std::unexpected(names.error());
   for (const std::string& name : *names) {
     if (!name.starts_with(kCheckpointPrefix)) continue;
-    if (Status gone = env::RemoveTree(env_, env::JoinPath(path_, name)); !gone) return gone;
+    if (Status gone = MoveToTrash(env::JoinPath(path_, name)); !gone) return gone;
   }
   return {};
 }
 
 Status DataDir::DiscardData() {
-  if (Status gone = env::RemoveTree(env_, wal_path()); !gone) return gone;
-  if (Status gone = RemoveReceived(); !gone) return gone;
-  if (Status gone = RemoveCheckpoints(); !gone) return gone;
+  if (Status gone = MoveToTrash(wal_path()); !gone) return gone;
+  if (Status gone = DiscardReceived(); !gone) return gone;
+  if (Status gone = DiscardCheckpoints(); !gone) return gone;
   auto names = env_.List(path_);
   if (!names) return std::unexpected(names.error());
   for (const std::string& name : *names) {
     if (!DbNumber(name)) continue;
-    if (Status gone = env::RemoveTree(env_, env::JoinPath(path_, name)); !gone) return gone;
+    if (Status gone = MoveToTrash(env::JoinPath(path_, name)); !gone) return gone;
   }
   return env_.SyncDir(path_);
 }
 
-Status DataDir::RemoveOtherDbs(uint64_t number) {
+Status DataDir::DiscardOtherDbs(uint64_t number) {
   auto names = env_.List(path_);
   if (!names) return std::unexpected(names.error());
   for (const std::string& name : *names) {
     if (!DbNumber(name) || DbNumber(name) == number) continue;
-    if (Status gone = env::RemoveTree(env_, env::JoinPath(path_, name)); !gone) return gone;
+    if (Status gone = MoveToTrash(env::JoinPath(path_, name)); !gone) return gone;
   }
   return {};
+}
+
+Status DataDir::MoveToTrash(const std::string& path) {
+  const std::string to =
+      env::JoinPath(path_, std::string(kTrashPrefix) + std::to_string(next_trash_.fetch_add(1)));
+  Status moved = env_.Rename(path, to);
+  if (!moved && moved.error().code == Code::kNotFound) return {};
+  if (!moved) return moved;
+  MutexLock lock(&mutex_);
+  if (on_trash_) on_trash_();
+  return {};
+}
+
+Result<std::vector<std::string>> DataDir::Trash() {
+  auto names = env_.List(path_);
+  if (!names) return names;
+  std::vector<std::string> paths;
+  for (const std::string& name : *names) {
+    if (TrashNumber(name)) paths.push_back(env::JoinPath(path_, name));
+  }
+  return paths;
+}
+
+void DataDir::WatchTrash(std::function<void()> on_trash) {
+  MutexLock lock(&mutex_);
+  on_trash_ = std::move(on_trash);
 }
 
 Status DataDir::CheckFresh() {

@@ -7,14 +7,23 @@
 //   db-<n>/          RocksDB
 //   db.recv/         a snapshot that is being received, or was; at most one
 //   snap-<id>/       a checkpoint that other nodes are sent; none survives a restart
+//   trash-<n>/       was one of these and is not needed any more; whoever finds it may delete it
 //
-// Thread rule: one owner at a time (start-up, then the core thread).
+// What is large is deleted in two steps: it is moved to the trash, which takes no time and frees
+// its name, and deleted by a thread that nobody waits for (node/trash_remover.h).
+//
+// Thread rule: one owner at a time (start-up, then the core thread); MoveToTrash from any thread.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
+#include "base/mutex.h"
 #include "env/env.h"
 #include "node/identity.h"
 
@@ -54,15 +63,24 @@ class DataDir {
   // Makes the finished snapshot in receive_path() the live database, unconfirmed. Nobody may have a
   // database open. After an error or a crash either the old database is live or the new one.
   Status InstallReceived(uint64_t snapshot_id);
-  Status RemoveReceived();
+  Status DiscardReceived();
   // Whatever checkpoints an older life left.
-  Status RemoveCheckpoints();
+  Status DiscardCheckpoints();
 
-  // Moves what an older life left (log, databases, snapshots) out of the way and deletes it. Only
-  // for data that no identity vouches for: Identity::data_ready is false.
+  // Moves what an older life left (log, databases, snapshots) to the trash, durably. Only for data
+  // that no identity vouches for: Identity::data_ready is false.
   Status DiscardData();
-  // Deletes database directories other than `number`.
-  Status RemoveOtherDbs(uint64_t number);
+  // Moves database directories other than `number` to the trash.
+  Status DiscardOtherDbs(uint64_t number);
+
+  // Gives `path`, which lies in the directory, a name that is never used again; ok if it does not
+  // exist. Not synced: after a loss of power it may be back under its old name.
+  Status MoveToTrash(const std::string& path);
+  // Paths of what lies in the trash.
+  Result<std::vector<std::string>> Trash();
+  // `on_trash` is called after each MoveToTrash, on its thread; null: nobody is told.
+  void WatchTrash(std::function<void()> on_trash) EXCLUDES(mutex_);
+
   // Fails with kConflict if anything but Arima's own files lies here; keeps a typo in --volume-dir
   // from turning a home directory into a volume.
   Status CheckFresh();
@@ -74,6 +92,9 @@ class DataDir {
   const std::string path_;
   const std::unique_ptr<env::FileLock> lock_;
   uint64_t current_db_generation_ = 0;
+  std::atomic<uint64_t> next_trash_ = 1;
+  Mutex mutex_;
+  std::function<void()> on_trash_ GUARDED_BY(mutex_);
 };
 
 }  // namespace arima::node

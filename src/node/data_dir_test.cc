@@ -127,7 +127,7 @@ TEST_F(DataDirTest, CheckpointsAndReceivedSnapshotsAreOwnThings) {
     MakeFile(path + "/f");
   }
   EXPECT_TRUE(dir->CheckFresh());
-  ASSERT_TRUE(dir->RemoveCheckpoints());
+  ASSERT_TRUE(dir->DiscardCheckpoints());
   EXPECT_FALSE(Exists(dir->checkpoint_path(7)));
   EXPECT_TRUE(Exists(dir->receive_path() + "/f")) << "it is gone on with after a restart";
   ASSERT_TRUE(dir->DiscardData());
@@ -191,15 +191,37 @@ TEST_F(DataDirTest, DiscardRemovesLogAndDatabasesAndNothingElse) {
   EXPECT_TRUE(dir->DiscardData()) << "nothing there is fine";
 }
 
-TEST_F(DataDirTest, RemoveOtherDbsKeepsTheLiveOne) {
+TEST_F(DataDirTest, DiscardOtherDbsKeepsTheLiveOne) {
   auto dir = Open();
   for (const char* path : {"vol/db-1", "vol/db-2", "vol/db-3"}) {
     ASSERT_TRUE(env::MakeDirs(env_, path));
   }
-  ASSERT_TRUE(dir->RemoveOtherDbs(2));
+  ASSERT_TRUE(dir->DiscardOtherDbs(2));
   EXPECT_FALSE(Exists("vol/db-1"));
   EXPECT_TRUE(Exists("vol/db-2"));
   EXPECT_FALSE(Exists("vol/db-3"));
+}
+
+TEST_F(DataDirTest, TheTrashHasNamesThatDoNotComeTwice) {
+  auto dir = Open();
+  int told = 0;
+  dir->WatchTrash([&] { ++told; });
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(env::MakeDirs(env_, "vol/db-5"));
+    MakeFile("vol/db-5/f");
+    ASSERT_TRUE(dir->MoveToTrash("vol/db-5"));
+    EXPECT_FALSE(Exists("vol/db-5"));
+  }
+  EXPECT_EQ(told, 3);
+  EXPECT_TRUE(dir->MoveToTrash("vol/db-5")) << "nothing there is fine";
+  EXPECT_EQ(told, 3);
+  ASSERT_EQ(dir->Trash()->size(), 3u);
+  dir.reset();
+  dir = Open();
+  ASSERT_TRUE(env::MakeDirs(env_, "vol/db-5"));
+  ASSERT_TRUE(dir->MoveToTrash("vol/db-5"));
+  EXPECT_EQ(dir->Trash()->size(), 4u) << "also after a restart";
+  EXPECT_TRUE(dir->CheckFresh());
 }
 
 TEST_F(DataDirTest, ADirectoryWithOtherThingsInItIsNotTaken) {

@@ -57,6 +57,8 @@ arima::Status NodeCore::Open(env::Env* env) {
   if (!transport) return std::unexpected(transport.error());
   transport_ = std::move(*transport);
   if (auto opened = OpenReplica(); !opened) return opened;
+  trash_remover_ = std::make_unique<TrashRemover>(dir_.get(), &logger_);
+  trash_remover_->Start();
   logger_.Info("node_started", "node is up",
                {{"cluster_id", ToHex(identity_.cluster_id)},
                 {"member_id", identity_.member_id.value},
@@ -174,6 +176,7 @@ void NodeCore::Close() {
   membership_.FailAll(why);
   transport_.reset();
   if (replica_ != nullptr) CloseReplica(why);
+  trash_remover_.reset();
   for (auto& done : std::exchange(hand_over_waiters_, {})) done();
 }
 

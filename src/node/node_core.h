@@ -22,6 +22,7 @@
 #include "node/shared_state.h"
 #include "node/snapshot_fetcher.h"
 #include "node/snapshot_source.h"
+#include "node/trash_remover.h"
 #include "transport/io_context.h"
 #include "transport/tcp_transport.h"
 #include "transport/transport.h"
@@ -152,6 +153,7 @@ class NodeCore final : public RaftLoopHost,
   transport::IoLoop io_;
   std::shared_ptr<Waker> waker_;
   std::unique_ptr<DataDir> dir_;
+  std::unique_ptr<TrashRemover> trash_remover_;
   Identity identity_;
   raft::ConfState seed_conf_;  // decoded Identity::seed_conf
   std::shared_ptr<const raft::ConfState> conf_;

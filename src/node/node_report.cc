@@ -273,6 +273,9 @@ void NodeCore::AddSnapshotMetrics(MetricList* out) {
                Number(snapshot_counters_.installs));
   out->Counter("arima_snapshot_receive_failures_total", "snapshots that could not be received",
                Number(snapshot_counters_.receive_failures));
+  out->Gauge("arima_volume_trash",
+             "databases and checkpoints that are not needed any more and not deleted yet",
+             Number(trash_remover_ == nullptr ? 0 : trash_remover_->waiting()));
 }
 
 void NodeCore::AddPeerMetrics(MetricList* out) {

@@ -115,9 +115,11 @@ void NodeCore::DiscardReceivedIfUseless() {
 
 void NodeCore::InstallReceived() {
   raft::SnapshotMeta meta = *std::exchange(to_install_, std::nullopt);
+  uint64_t begin_ns = clock_.NowNs();
   CloseReplica({Code::kUnavailable,
                 "node takes over a snapshot of the leader's data; repeat the request later, or on "
                 "another node"});
+  uint64_t closed_ns = clock_.NowNs();
   if (auto installed = dir_->InstallReceived(meta.snapshot_id); installed) {
     ++snapshot_counters_.installs;
   } else {
@@ -127,6 +129,9 @@ void NodeCore::InstallReceived() {
   if (auto opened = OpenReplica(); !opened) {
     logger_.Fatal("replica_not_reopened", opened.error().ToString());
   }
+  logger_.Info("replica_reopened", "the node was away for the install of a snapshot",
+               {{"close_us", (closed_ns - begin_ns) / 1000},
+                {"open_us", (clock_.NowNs() - closed_ns) / 1000}});
 }
 
 void NodeCore::CutLog(uint64_t now_ns) {

@@ -124,10 +124,10 @@ Status FinishInstall(DataDir& dir, wal::Wal& wal, const kv::AppliedState& applie
 
 // What older lives left; none of it is in the way.
 void CleanUp(DataDir& dir, uint64_t number, Logger* logger) {
-  if (Status cleaned = dir.RemoveOtherDbs(number); !cleaned) {
+  if (Status cleaned = dir.DiscardOtherDbs(number); !cleaned) {
     logger->Warn("old_database_not_removed", cleaned.error().ToString());
   }
-  if (Status cleaned = dir.RemoveCheckpoints(); !cleaned) {
+  if (Status cleaned = dir.DiscardCheckpoints(); !cleaned) {
     logger->Warn("old_checkpoint_not_removed", cleaned.error().ToString());
   }
 }

@@ -88,7 +88,7 @@ void SnapshotFetcher::Run() {
       }
     }
     if (discard) {
-      if (Status gone = dir_.RemoveReceived(); !gone) {
+      if (Status gone = dir_.DiscardReceived(); !gone) {
         logger_.Warn("received_snapshot_not_removed", gone.error().ToString());
       }
       continue;

@@ -251,7 +251,7 @@ Status SnapshotSource::MakeCheckpoint() {
   auto conf = manifest ? codec::DecodeConfState(manifest->conf)
                        : Result<raft::ConfState>(std::unexpected(manifest.error()));
   if (!conf) {
-    (void)env::RemoveTree(dir_.env(), made.dir);  // else the next start does
+    (void)dir_.MoveToTrash(made.dir);  // else the next start does
     return std::unexpected(conf.error());
   }
   made.manifest = std::move(*manifest);
@@ -262,7 +262,7 @@ Status SnapshotSource::MakeCheckpoint() {
 
 void SnapshotSource::DropCheckpoint() {
   if (!checkpoint_) return;
-  if (Status gone = env::RemoveTree(dir_.env(), checkpoint_->dir); !gone) {
+  if (Status gone = dir_.MoveToTrash(checkpoint_->dir); !gone) {
     logger_.Warn("old_checkpoint_not_removed", gone.error().ToString());
   }
   checkpoint_.reset();

@@ -1,0 +1,93 @@
+#include "node/trash_remover.h"
+
+#include "env/env.h"
+
+namespace arima::node {
+
+TrashRemover::TrashRemover(DataDir* dir, Logger* logger) : dir_(*dir), logger_(*logger) {}
+
+TrashRemover::~TrashRemover() { Stop(); }
+
+void TrashRemover::Start() {
+  dir_.WatchTrash([this] {
+    {
+      MutexLock lock(&mutex_);
+      more_ = true;
+    }
+    changed_.NotifyAll();
+  });
+  thread_ = std::thread([this] { Run(); });
+}
+
+void TrashRemover::RequestStop() {
+  {
+    MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  changed_.NotifyAll();
+}
+
+void TrashRemover::Stop() {
+  dir_.WatchTrash(nullptr);
+  RequestStop();
+  if (thread_.joinable()) thread_.join();
+}
+
+bool TrashRemover::IsStopping() {
+  MutexLock lock(&mutex_);
+  return stopping_;
+}
+
+void TrashRemover::Run() {
+  while (true) {
+    {
+      MutexLock lock(&mutex_);
+      while (!stopping_ && !more_) changed_.Wait(&mutex_);
+      if (stopping_) return;
+      more_ = false;
+    }
+    Empty();
+  }
+}
+
+// What cannot be deleted stays until something new comes or the node starts again: it costs space
+// and nothing else.
+void TrashRemover::Empty() {
+  auto trash = dir_.Trash();
+  if (!trash) {
+    logger_.Warn("trash_not_listed", trash.error().ToString());
+    return;
+  }
+  waiting_ = trash->size();
+  for (const std::string& path : *trash) {
+    auto removed = Remove(path);
+    if (removed && !*removed) return;
+    if (removed) {
+      --waiting_;
+    } else {
+      logger_.Warn("trash_not_removed",
+                   removed.error().ToString() +
+                       "; it only takes space: remove it by hand, or see to it that the node may");
+    }
+  }
+}
+
+Result<bool> TrashRemover::Remove(const std::string& path) {
+  env::Env& env = dir_.env();
+  auto info = env.Stat(path);
+  if (!info) return std::unexpected(info.error());
+  if (info->is_dir) {
+    auto names = env.List(path);
+    if (!names) return std::unexpected(names.error());
+    for (const std::string& name : *names) {
+      auto removed = Remove(env::JoinPath(path, name));
+      if (!removed || !*removed) return removed;
+    }
+  }
+  if (IsStopping()) return false;
+  Status gone = info->is_dir ? env.RemoveDir(path) : env.Unlink(path);
+  if (!gone) return std::unexpected(gone.error());
+  return true;
+}
+
+}  // namespace arima::node
