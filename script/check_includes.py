@@ -49,7 +49,7 @@ THIRD_PARTY = {
     "boost/json": ["http", "client", "cli", "node"],
     "boost/url": ["http", "client"],
     "boost/": ["transport", "http", "client", "cli", "node"],
-    "rocksdb/": ["kv"],
+    "rocksdb/": ["kv", "node/test_env_fs"],
     "xxhash": ["base"],
     "prometheus/": ["http"],
     "spdlog/": ["node", "cli"],

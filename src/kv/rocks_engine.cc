@@ -323,7 +323,8 @@ Result<std::unique_ptr<Engine>> OpenRocksEngineOn(const RocksEngineOptions& opti
 }
 
 Result<std::unique_ptr<Engine>> OpenRocksEngine(const RocksEngineOptions& options) {
-  return OpenRocksEngineOn(options, rocksdb::Env::Default());
+  rocksdb::Env* env = options.files != nullptr ? options.files->env.get() : rocksdb::Env::Default();
+  return OpenRocksEngineOn(options, env);
 }
 
 }  // namespace arima::kv

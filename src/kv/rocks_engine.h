@@ -17,9 +17,13 @@
 
 namespace arima::kv {
 
+// Where a database's files are, if not in the system's file system; rocks_options.h knows more.
+struct DatabaseFiles;
+
 struct RocksEngineOptions {
-  std::string path;               // the database's directory; its parent exists
-  bool create_if_missing = true;  // false: kNotFound where there is no database
+  std::string path;                // the database's directory; its parent exists
+  DatabaseFiles* files = nullptr;  // outlives the engine; null: the system's
+  bool create_if_missing = true;   // false: kNotFound where there is no database
 
   // Memory. Unflushed data takes up to write_buffer_bytes * write_buffer_count; when all are full,
   // Write waits. Index, filter and data blocks share the block cache.

@@ -13,6 +13,10 @@
 
 namespace arima::kv {
 
+struct DatabaseFiles {
+  std::unique_ptr<rocksdb::Env> env;
+};
+
 // All choices that are not RocksDB's defaults, and those defaults that correctness rests on.
 rocksdb::Options MakeRocksOptions(const RocksEngineOptions& options, rocksdb::Env* env);
 

@@ -13,6 +13,10 @@
 #include "node/logger.h"
 #include "raft/types.h"
 
+namespace arima::kv {
+struct DatabaseFiles;
+}
+
 namespace arima::node {
 
 // One voter, member 1, nothing known about it yet. The same for every cluster.
@@ -28,6 +32,7 @@ struct StorageOptions {
   uint64_t wal_segment_bytes = 64 << 20;
   uint64_t block_cache_bytes = 64 << 20;
   uint64_t recent_keys_bytes = 256 << 20;
+  kv::DatabaseFiles* database_files = nullptr;  // null: in the system's file system
 };
 
 // Reads the identity, or founds a new one-member cluster. kConflict: `name` is not the one of the

@@ -79,7 +79,9 @@ class FlagWaker final : public Waker {
 
 class TestReplica final : public MessageSink, public RaftLoopHost {
  public:
-  explicit TestReplica(std::string path) : path_(std::move(path)) {
+  // `env` null: the system's files. Otherwise options().storage.database_files lead there too.
+  explicit TestReplica(std::string path, env::Env* env = nullptr)
+      : path_(std::move(path)), env_(env != nullptr ? *env : posix_env_) {
     options_.storage = SmallStorage();
   }
   ~TestReplica() override { Stop(); }
@@ -96,7 +98,7 @@ class TestReplica final : public MessageSink, public RaftLoopHost {
     if (!identity) return std::unexpected(identity.error());
     identity_ = std::move(*identity);
     if (!identity_.data_ready) {
-      Status made = CreateData(*dir_, &identity_, SmallStorage(), &logger_);
+      Status made = CreateData(*dir_, &identity_, options_.storage, &logger_);
       if (!made) return made;
     }
     auto replica =
@@ -184,7 +186,8 @@ class TestReplica final : public MessageSink, public RaftLoopHost {
 
   const std::string path_;
   ReplicaOptions options_;
-  env::PosixEnv env_;
+  env::PosixEnv posix_env_;
+  env::Env& env_;
   SystemClock clock_;
   Logger logger_{"test", LogLevel::kError, LogFormat::kText};
   std::shared_ptr<FlagWaker> waker_ = std::make_shared<FlagWaker>();
