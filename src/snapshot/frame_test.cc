@@ -108,7 +108,9 @@ Status ReadOne(ByteStream& stream, const std::string& name) {
   return answer ? Status() : std::unexpected(answer.error());
 }
 
-TEST(SnapshotFrame, TheBytesStayAsTheyAre) { ExpectGolden("frames_v2.txt", AllFrames()); }
+TEST(SnapshotFrame, TheBytesStayAsTheyAre) {
+  ExpectGolden(ARIMA_SOURCE_DIR "/testdata/frames_v2.txt", AllFrames());
+}
 
 TEST(SnapshotFrame, RequestsComeBackAsTheyWereSent) {
   BytesStream stream(EncodeRequest(GetManifestRequest()) + EncodeRequest(FetchRequest()) +
@@ -321,7 +323,7 @@ TEST(SnapshotFrame, TheSeedsOfTheFuzzerAreTheseFrames) {
   seeds["all_requests"] = '\2' + frames.at("get_manifest") + frames.at("fetch") +
                           frames.at("busy") + frames.at("fetch") + frames.at("done_disk_full");
   seeds["all_answers"] = '\3' + frames.at("manifest") + frames.at("chunk") + frames.at("failed");
-  ExpectSeeds("snapshot_frame", seeds);
+  ExpectSeeds(ARIMA_SOURCE_DIR "/../../fuzz/corpus/snapshot_frame", seeds);
 }
 
 }  // namespace

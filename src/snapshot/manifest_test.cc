@@ -71,8 +71,9 @@ Manifest WithNames(const std::vector<std::string>& names) {
 }
 
 TEST(SnapshotManifest, TheBytesStayAsTheyAre) {
-  ExpectGolden("manifests_v1.txt", {{"some", EncodeManifest(SomeManifest())},
-                                    {"least", EncodeManifest(LeastManifest())}});
+  ExpectGolden(
+      ARIMA_SOURCE_DIR "/testdata/manifests_v1.txt",
+      {{"some", EncodeManifest(SomeManifest())}, {"least", EncodeManifest(LeastManifest())}});
   EXPECT_EQ(EncodeManifest(SomeManifest()), EncodeAnyway(SomeManifest()));
 }
 
@@ -235,8 +236,9 @@ TEST_F(DescribeTest, AReadThatFailsNamesItsFile) {
 
 // What the fuzzer starts from.
 TEST(SnapshotManifest, TheSeedsOfTheFuzzerAreTheseManifests) {
-  ExpectSeeds("snapshot_manifest", {{"some", EncodeManifest(SomeManifest())},
-                                    {"least", EncodeManifest(LeastManifest())}});
+  ExpectSeeds(
+      ARIMA_SOURCE_DIR "/../../fuzz/corpus/snapshot_manifest",
+      {{"some", EncodeManifest(SomeManifest())}, {"least", EncodeManifest(LeastManifest())}});
 }
 
 }  // namespace

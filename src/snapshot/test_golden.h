@@ -29,9 +29,8 @@ inline std::string HexOf(std::string_view bytes) {
   return hex;
 }
 
-// testdata/`name` holds exactly `made`.
-inline void ExpectGolden(const std::string& name, const Named& made) {
-  const std::string path = std::string(ARIMA_SOURCE_DIR) + "/testdata/" + name;
+// The file holds exactly `made`.
+inline void ExpectGolden(const std::string& path, const Named& made) {
   if (WritesGolden()) {
     std::filesystem::create_directories(std::filesystem::path(path).parent_path());
     std::ofstream out(path);
@@ -45,10 +44,8 @@ inline void ExpectGolden(const std::string& name, const Named& made) {
   EXPECT_EQ(golden, hex_of_made) << path;
 }
 
-// fuzz/corpus/`fuzzer` holds exactly the files `made`.
-inline void ExpectSeeds(const std::string& fuzzer, const Named& made) {
-  const std::filesystem::path dir =
-      std::filesystem::path(ARIMA_SOURCE_DIR) / "../../fuzz/corpus" / fuzzer;
+// The directory, a folder of fuzz/corpus/, holds exactly the files `made`.
+inline void ExpectSeeds(const std::filesystem::path& dir, const Named& made) {
   if (WritesGolden()) {
     std::filesystem::create_directories(dir);
     for (const auto& [name, bytes] : made) std::ofstream(dir / name, std::ios::binary) << bytes;
