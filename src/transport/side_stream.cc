@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "base/hex.h"
+#include "base/mutex.h"
 #include "transport/frame.h"
 #include "transport/stream.h"
 
@@ -154,27 +155,28 @@ Status SideStream::Dial(const std::string& address, const Hello& hello, const Uu
   return Fail(done.error().code, "stream to " + address + ": " + done.error().message);
 }
 
-// Shared by who waits for it and the thread that does it; the last one frees it. `error` and
-// `found` are written before `done_fd` is, and read after.
+void SideStream::FreeAddresses::operator()(addrinfo* list) const { freeaddrinfo(list); }
+
+// Shared by who waits for it and the thread that does it; the last one frees it.
 struct SideStream::Lookup {
   Lookup() : done_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
   ~Lookup() {
-    if (found != nullptr) freeaddrinfo(found);
     if (done_fd >= 0) close(done_fd);
   }
   Lookup(const Lookup&) = delete;
   Lookup& operator=(const Lookup&) = delete;
 
-  const int done_fd;
-  int error = 0;
-  addrinfo* found = nullptr;
+  const int done_fd;  // readable once the rest is there
+  Mutex mutex;
+  int error GUARDED_BY(mutex) = 0;
+  Addresses found GUARDED_BY(mutex);
 };
 
-Result<std::shared_ptr<SideStream::Lookup>> SideStream::LookUp(const std::string& host,
-                                                               const std::string& port) {
-  auto lookup = std::make_shared<Lookup>();
+Result<SideStream::Addresses> SideStream::LookUp(const std::string& host, const std::string& port) {
+  addrinfo* found = nullptr;
   // An address needs no one to be asked.
-  if (SystemLookup(host, port, AI_NUMERICHOST, &lookup->found) == 0) return lookup;
+  if (SystemLookup(host, port, AI_NUMERICHOST, &found) == 0) return Addresses(found);
+  auto lookup = std::make_shared<Lookup>();
   if (lookup->done_fd < 0) {
     return Fail(Code::kPeerUnreachable, "name lookup: no file descriptor");
   }
@@ -185,8 +187,13 @@ Result<std::shared_ptr<SideStream::Lookup>> SideStream::LookUp(const std::string
                     " earlier ones have not come back; see to the resolver of this machine");
   }
   std::thread([lookup, host, port, find = options_.lookup] {
-    lookup->error =
-        find ? find(host, port, &lookup->found) : SystemLookup(host, port, 0, &lookup->found);
+    addrinfo* list = nullptr;
+    const int error = find ? find(host, port, &list) : SystemLookup(host, port, /*flags=*/0, &list);
+    {
+      MutexLock lock(&lookup->mutex);
+      lookup->error = error;
+      lookup->found.reset(list);
+    }
     --lookups_running;
     eventfd_write(lookup->done_fd, 1);
   }).detach();
@@ -195,17 +202,18 @@ Result<std::shared_ptr<SideStream::Lookup>> SideStream::LookUp(const std::string
     if (broken_ == kCancelled) return std::unexpected(done.error());
     return Fail(Code::kPeerUnreachable, "name lookup: " + broken_);
   }
+  MutexLock lock(&lookup->mutex);
   if (lookup->error != 0) {
     return Fail(Code::kPeerUnreachable, std::string("name lookup: ") + gai_strerror(lookup->error));
   }
-  return lookup;
+  return std::move(lookup->found);
 }
 
 Status SideStream::ConnectTo(const std::string& host, const std::string& port) {
-  auto lookup = LookUp(host, port);
-  if (!lookup) return std::unexpected(lookup.error());
+  auto addresses = LookUp(host, port);
+  if (!addresses) return std::unexpected(addresses.error());
   std::string why = "no address";
-  for (const addrinfo* at = (*lookup)->found; at != nullptr; at = at->ai_next) {
+  for (const addrinfo* at = addresses->get(); at != nullptr; at = at->ai_next) {
     CloseSocket();
     fd_ = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd_ < 0) {

@@ -64,8 +64,11 @@ class SideStream final : public ByteStream {
 
  private:
   struct Lookup;
-  // The addresses of a host, once they are there.
-  Result<std::shared_ptr<Lookup>> LookUp(const std::string& host, const std::string& port);
+  struct FreeAddresses {
+    void operator()(addrinfo* list) const;
+  };
+  using Addresses = std::unique_ptr<addrinfo, FreeAddresses>;
+  Result<Addresses> LookUp(const std::string& host, const std::string& port);
   Status ConnectTo(const std::string& host, const std::string& port);
   Status Greet(const Hello& hello, const Uuid& incarnation);
   Status ReadBy(std::span<char> into, uint64_t deadline_ns);
