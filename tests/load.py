@@ -4,6 +4,7 @@ Each write uses a key of its own, so that afterwards every key tells one story:
   acknowledged (200)            the value must be there, for ever
   refused (503, 429, no TCP)    "not applied": the key must not exist
   unknown (504, cut connection) either, but nothing else
+  gone (410)                    the node was removed: "not applied" too, if `removals` says so
 """
 
 import contextlib
@@ -21,14 +22,17 @@ REQUEST_TIMEOUT_S = 20
 
 
 class Load:
-    def __init__(self, nodes, workers=4, prefix="load"):
+    def __init__(self, nodes, workers=4, prefix="load", removals=False):
         self.nodes = list(nodes)
+        self.removals = removals  # nodes may be removed meanwhile and answer 410
         self.prefix = prefix
         self.stopping = threading.Event()
         self.lock = threading.Lock()
         self.acknowledged = {}
         self.unknown = {}
         self.refused = {}
+        self.gone = {}
+        self.asked = {}  # key: the node, of writes that were not acknowledged
         self.problems = []
         self.acks = []  # (request began, answer came)
         self.threads = [threading.Thread(target=self.work, args=(number,), daemon=True)
@@ -72,7 +76,9 @@ class Load:
             key = f"{self.prefix}/{number}/{i}"
             value = f"value of {key}"
             if connection is None:
-                connection = self.nodes[turn % len(self.nodes)].connect(REQUEST_TIMEOUT_S)
+                nodes = self.nodes  # a test may put another list here
+                node = nodes[turn % len(nodes)]
+                connection = node.connect(REQUEST_TIMEOUT_S)
                 try:
                     connection.connect()
                 except OSError:
@@ -81,6 +87,8 @@ class Load:
                     self.note(self.refused, key, value)
                     continue
             if not self.write(connection, key, value):
+                with self.lock:
+                    self.asked[key] = node.name
                 connection.close()
                 connection = None
                 turn += 1
@@ -107,6 +115,10 @@ class Load:
             if "retry-after" not in response.headers:
                 self.problems.append(f"{key}: no Retry-After: {response}")
             self.note(self.refused, key, value)
+        elif response.status == 410 and self.removals:
+            if response.json().get("outcome") != "not_applied":
+                self.problems.append(f"{key}: no outcome in {response}")
+            self.note(self.gone, key, value)
         elif response.status == 504:
             if response.json().get("outcome") != "unknown":
                 self.problems.append(f"{key}: no outcome in {response}")
@@ -124,7 +136,7 @@ class Load:
         """Reads every key back, spread over `nodes`; a list of what is not as promised."""
         problems = list(self.problems)
         parts = [[] for _ in nodes]
-        keys = [*self.acknowledged, *self.unknown, *self.refused]
+        keys = [*self.acknowledged, *self.unknown, *self.refused, *self.gone]
         for i, key in enumerate(keys):
             parts[i % len(nodes)].append(key)
         threads = [threading.Thread(target=self.verify_part, args=(node, part, query, problems))
@@ -156,7 +168,7 @@ class Load:
         if key in self.acknowledged:
             if value != self.acknowledged[key]:
                 return f"LOST: {key} was acknowledged, now {response}"
-        elif key in self.refused:
+        elif key in self.refused or key in self.gone:
             if value is not None:
                 return f"{key} was refused as not applied, but exists: {response}"
         elif value not in (None, self.unknown[key]):
@@ -165,7 +177,7 @@ class Load:
 
     def summary(self):
         return (f"{len(self.acknowledged)} acknowledged, {len(self.unknown)} unknown, "
-                f"{len(self.refused)} refused")
+                f"{len(self.refused)} refused, {len(self.gone)} at removed nodes")
 
 
 class Filler:
