@@ -71,7 +71,8 @@ struct Applied {
   Index index;
   uint64_t bytes = 0;
 };
-enum class LoadStatus : uint8_t { kOk, kCompacted, kUnavailable };
+// kDamaged: what was written cannot be read back; asking again is of no use.
+enum class LoadStatus : uint8_t { kOk, kCompacted, kUnavailable, kDamaged };
 // Answer to Output::load. `to` is the peer the entries are for, or this node for its applier.
 // May hold fewer entries than asked for, never a gap.
 struct EntriesLoaded {

@@ -222,6 +222,7 @@ class CoreImpl {
   void RequestSnapshot(Progress& p);
   void RequestLoad(Progress& p);
   void OnOwnLoad(EntriesLoaded&& in);
+  void LoseLog(Index index);
   void OnPeerLoad(Progress& p, EntriesLoaded&& in);
   bool IsOwnLog(Index low, const std::vector<Entry>& entries) const;
   void SnapshotEnded(Progress& p, bool ok);

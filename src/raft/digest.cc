@@ -83,9 +83,9 @@ void Add(Hasher& h, const Message& m) {
 
 void Add(Hasher& h, const Progress& p) {
   h.All(p.id, uint64_t{p.learner}, p.state, p.match, p.next, p.sent_commit, uint64_t{p.paused},
-        uint64_t{p.loading}, uint64_t{p.recent_active}, uint64_t{p.damaged}, p.pending_snapshot,
-        p.snapshot_id, uint64_t{p.contacted}, p.last_contact_ns, p.apply_lag, p.acked_round,
-        p.echo_peer_ns, p.echo_received_ns, p.heartbeat_round, p.heartbeat_match);
+        uint64_t{p.loading}, uint64_t{p.recent_active}, uint64_t{p.damaged}, p.lost_match,
+        p.pending_snapshot, p.snapshot_id, uint64_t{p.contacted}, p.last_contact_ns, p.apply_lag,
+        p.acked_round, p.echo_peer_ns, p.echo_received_ns, p.heartbeat_round, p.heartbeat_match);
   h.All(p.catch_up_target, p.catch_up_start_ns, uint64_t{p.catch_up_fast}, p.leaving_at,
         p.leaving_round, uint64_t{p.leaving_ticks}, uint64_t{p.want_empty},
         uint64_t{p.snapshot_reported}, p.inflights.byte_limit());

@@ -85,6 +85,7 @@ void CoreImpl::MarkDamaged(Progress& p) {
            "member lost acknowledged log: had " + std::to_string(p.match.value) +
                "; replace it under a new id");
   p.damaged = true;
+  p.lost_match = p.match;
   p.match = Index(0);
   p.acked_round = 0;
   p.recent_active = false;
@@ -170,7 +171,7 @@ void CoreImpl::SendHeartbeats() {
     Message m = Make(MessageType::kHeartbeat, p.id);
     m.commit = log_.commit();
     m.commit_term = log_.commit_term();
-    m.match = p.match;
+    m.match = p.damaged ? p.lost_match : p.match;
     m.round = round;
     FillClocks(p, &m);
     Send(std::move(m));

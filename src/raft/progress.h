@@ -39,6 +39,7 @@ struct Progress {
   bool recent_active = false;
   // It lost acknowledged log: its match counts as 0 for ever and nothing is sent but heartbeats.
   bool damaged = false;
+  Index lost_match;  // what it had acknowledged; heartbeats go on saying it, so that it learns
 
   Index pending_snapshot;    // kSnapshot: index of the one on its way; 0 = not made yet
   uint64_t snapshot_id = 0;  // ... and its id

@@ -304,6 +304,41 @@ TEST(Follower, ThatLostAcknowledgedEntriesSaysSoAndStopsVoting) {
   EXPECT_EQ(c[3].last(), 1u) << "it is not filled again under its old id";
 }
 
+// It would vote, with a log that lacks what it had acknowledged.
+TEST(Follower, ThatLostAcknowledgedEntriesLearnsItAlsoWhenTheLeaderFoundOutFirst) {
+  TestCluster c = Led();
+  c.Propose(1, "a");
+  c[3].log.clear();
+  c[3].hard_state = {Term(2), MemberId(0), Index(1)};
+  c.Start(3);
+  c.SetFilter([](const Message& m) {  // what it hears of is an entry that does not fit
+    return !(m.to == MemberId(3) && m.type == MessageType::kHeartbeat);
+  });
+  c.TickAll();
+  c.Propose(1, "b");
+  ASSERT_TRUE(c[1].Saw(EventKind::kLogRegression));
+  ASSERT_EQ(c[3].status().soft.disabled, Disabled::kNone);
+  c.Heal();
+  c.TickAll(2);
+  EXPECT_EQ(c[3].status().soft.disabled, Disabled::kDamaged);
+}
+
+// The disk gives back something else than what was written, above what the state machine has.
+TEST(Follower, ThatCannotReadBackWhatItHasToApplyIsDamaged) {
+  TestCluster c({1, 2, 3}, [](Config& config) { config.entry_cache_bytes = 1; });
+  c.Campaign(1);
+  for (int i = 0; i < 5; ++i) c.Propose(1, "some data");
+  c[3].own_load_status = LoadStatus::kDamaged;
+  c.Start(3);
+  c.TickAll(2);
+  EXPECT_EQ(c[3].status().soft.disabled, Disabled::kDamaged);
+  EXPECT_TRUE(c[3].Saw(EventKind::kLogRegression));
+  size_t loads = c[3].loads.size();
+  c.TickAll(5);
+  EXPECT_EQ(c[3].loads.size(), loads) << "it does not go on trying";
+  EXPECT_EQ(c[1].commit(), c[1].last());
+}
+
 TEST(Follower, ADamagedPeerCountsForNoFurtherCommit) {
   TestCluster c = Led();
   c.Propose(1, "a");

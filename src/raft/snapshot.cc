@@ -87,7 +87,10 @@ void CoreImpl::On(EntriesLoaded&& in) {
 void CoreImpl::OnPeerLoad(Progress& p, EntriesLoaded&& in) {
   p.loading = false;
   if (p.damaged || p.state == ProgressState::kSnapshot || in.low != p.next) return;
-  if (in.status == LoadStatus::kCompacted) return RequestSnapshot(p);
+  // A damaged entry is below the cache, hence applied: a snapshot stands for it.
+  if (in.status == LoadStatus::kCompacted || in.status == LoadStatus::kDamaged) {
+    return RequestSnapshot(p);
+  }
   bool usable = in.status == LoadStatus::kOk && IsOwnLog(in.low, in.entries);
   bool full = p.state == ProgressState::kReplicate && p.inflights.Full();
   if (!usable || full || p.paused || p.next - 1 < log_.snapshot().index) {
@@ -123,6 +126,7 @@ bool CoreImpl::IsOwnLog(Index low, const std::vector<Entry>& entries) const {
 void CoreImpl::OnOwnLoad(EntriesLoaded&& in) {
   if (!std::exchange(own_load_, false)) return;
   if (installing_ || in.low != log_.applying() + 1) return;
+  if (in.status == LoadStatus::kDamaged) return LoseLog(in.low);
   if (in.status != LoadStatus::kOk || !IsOwnLog(in.low, in.entries)) {
     own_load_failed_ = true;
     return;
@@ -130,6 +134,17 @@ void CoreImpl::OnOwnLoad(EntriesLoaded&& in) {
   Index high = std::min(log_.commit(), log_.stable());
   while (!in.entries.empty() && in.entries.back().index > high) in.entries.pop_back();
   if (!in.entries.empty()) HandOver(std::move(in.entries));
+}
+
+// Acknowledged entries that the state machine does not have yet are gone from this disk: others
+// have them, and go on without this node.
+void CoreImpl::LoseLog(Index index) {
+  if (disabled_ != Disabled::kNone) return;
+  std::string what =
+      "entry " + std::to_string(index.value) + " of the own log cannot be read back to be applied";
+  if (role_ != Role::kFollower) BecomeFollower(term_, MemberId(0), what);
+  disabled_ = Disabled::kDamaged;
+  AddEvent(EventKind::kLogRegression, MemberId(0), std::move(what));
 }
 
 // ---------------------------------------------------------------- follower

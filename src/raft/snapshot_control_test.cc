@@ -275,6 +275,21 @@ TEST(SnapshotControl, ALoaderThatFindsEntriesGoneLeadsToASnapshot) {
   EXPECT_EQ(Peer(c, 3).state, ProgressState::kSnapshot);
 }
 
+// Asking again would end in nothing for ever; the state machine has what the log lost.
+TEST(SnapshotControl, ADamagedEntryLeadsToASnapshot) {
+  TestCluster c({1, 2, 3}, [](Config& config) { config.entry_cache_bytes = 1; });
+  c.Campaign(1);
+  c.Isolate(3);
+  for (int i = 0; i < 5; ++i) c.Propose(1, "some data");
+  c.Heal();
+  c[1].load_status = LoadStatus::kDamaged;
+  c.TickAll(2);
+  EXPECT_EQ(c[1].loads.size(), 1u);
+  EXPECT_EQ(c[1].snapshot_requests.size(), 1u);
+  EXPECT_EQ(Peer(c, 3).state, ProgressState::kSnapshot);
+  EXPECT_EQ(c[1].status().soft.role, Role::kLeader);
+}
+
 TEST(SnapshotControl, ALoaderThatIsBusyIsAskedAgainAfterTheNextHeartbeat) {
   TestCluster c({1, 2, 3}, [](Config& config) { config.entry_cache_bytes = 1; });
   c.Campaign(1);

@@ -68,6 +68,7 @@ struct TestNode {
   bool hold_writes = false;  // CompleteWrite() one by one
   bool hold_applies = false;
   LoadStatus load_status = LoadStatus::kOk;  // of loads for peers
+  LoadStatus own_load_status = LoadStatus::kOk;
   // What has been seen, oldest first.
   std::vector<ApplyItem> applied;
   std::vector<ProposalAccepted> accepted;
@@ -328,7 +329,7 @@ class TestCluster {
 
   void AnswerLoad(TestNode* node, const LoadEntries& load) {
     bool own = load.to == node->config.id;
-    EntriesLoaded answer{load.to, load.low, {}, own ? LoadStatus::kOk : node->load_status};
+    EntriesLoaded answer{load.to, load.low, {}, own ? node->own_load_status : node->load_status};
     bool ok = answer.status == LoadStatus::kOk;
     for (Index i = load.low; ok && i < load.high; ++i) answer.entries.push_back(node->log.at(i));
     node->core->Step(std::move(answer), now_ns_);
