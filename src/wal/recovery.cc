@@ -520,16 +520,8 @@ Status Recovery::Corrupt(const std::string& file, uint64_t offset, std::string w
     NoteDamage(file, offset, std::move(what));
     out_.damage = damage_;
   }
-  const Damage& damage = *out_.damage;
-  std::string range = "which entries are lost is unknown";
-  if (damage.first_index != Index(0)) {
-    range = "entries from " + std::to_string(damage.first_index.value) +
-            (damage.last_index ? " to " + std::to_string(damage.last_index->value) : " on") +
-            " may be lost";
-  }
   return Fail(Code::kCorruption,
-              "raft log is corrupt: " + damage.file + " at byte " + std::to_string(damage.offset) +
-                  ": " + damage.what + ", though these bytes had been durable; " + range +
+              "raft log is corrupt: " + DamageText(*out_.damage) +
                   "; nothing was changed; next step: keep the files, and let this node join the "
                   "cluster again with an empty directory (a single node: restore a backup)");
 }
@@ -567,6 +559,17 @@ Status Recovery::CorruptBehind(const FrameTraces& traces, std::string what) {
 }
 
 }  // namespace
+
+std::string DamageText(const Damage& damage) {
+  std::string range = "which entries are lost is unknown";
+  if (damage.first_index != Index(0)) {
+    range = "entries from " + std::to_string(damage.first_index.value) +
+            (damage.last_index ? " to " + std::to_string(damage.last_index->value) : " on") +
+            " may be lost";
+  }
+  return damage.file + " at byte " + std::to_string(damage.offset) + ": " + damage.what +
+         ", though these bytes had been durable; " + range;
+}
 
 Status CheckOptions(const WalOptions& options) {
   if (options.segment_bytes < kSegmentBytesMin || options.segment_bytes > kSegmentBytesMax ||

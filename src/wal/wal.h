@@ -84,6 +84,9 @@ struct Damage {
   raft::HardState newest_hard_state;
 };
 
+// "FILE at byte N: WHAT; entries from A to B may be lost"
+std::string DamageText(const Damage& damage);
+
 struct RecoveredLog {
   raft::HardState hard_state;
   raft::Index snapshot_index;  // first retained index - 1
