@@ -4,6 +4,7 @@
 //   probed: our cluster, voter here       -> done (or UpdateAddress)
 //   probed: our cluster, learner here     -> Promote once caught up
 //   probed: our cluster, removed from it  -> AddLearner under a new id, Absorb
+//   probed: our cluster, lost its log     -> the same, and Promote takes the old id out (8.6)
 //   probed: foreign cluster, holds data   -> refuse
 //   probed: foreign, fresh, still starting -> probe again
 //   probed: foreign, pristine, unknown    -> AddLearner
@@ -75,7 +76,8 @@ Status CheckName(const std::string& name) {
 
 }  // namespace
 
-Membership::Membership(MembershipHost* host) : host_(*host), transfer_(host), forward_(host) {}
+Membership::Membership(MembershipHost* host)
+    : host_(*host), damage_watch_(host), transfer_(host), forward_(host) {}
 Membership::~Membership() = default;
 
 void Membership::Join(service::JoinRequest request, service::Done<service::JoinResponse> done,
@@ -236,10 +238,14 @@ void Membership::Poll(uint64_t now_ns) {
   for (MembershipRequest& request : forward_.Poll(status, now_ns)) {
     Start(std::move(request), status, now_ns);
   }
-  if (!leads) leading_since_ns_ = 0;
-  if (!leads) return;
+  if (!leads) {
+    leading_since_ns_ = 0;
+    damage_watch_.Forget();
+    return;
+  }
   if (leading_since_ns_ == 0) leading_since_ns_ = now_ns;
   AdoptLearners(status);
+  AdoptDamaged(status);
   for (const JoinPtr& task : std::list(joins_)) Advance(task, status, now_ns);
   for (const RemovePtr& task : std::list(removes_)) Advance(task, status, now_ns);
   joins_.remove_if([](const JoinPtr& task) { return task->finished; });
@@ -263,15 +269,27 @@ void Membership::OnConfChanged(const raft::ConfState& conf) {
 void Membership::AdoptLearners(const raft::CoreStatus& status) {
   for (raft::MemberId id : status.conf->learners) {
     const raft::MemberInfo& member = status.conf->members.at(id);
-    if (!member.attributes.contains(kAutoPromote)) continue;
-    bool known =
-        std::ranges::any_of(joins_, [&](const JoinPtr& task) { return task->name == member.name; });
-    if (known || IsLeaving(member.name) || joins_.size() >= kTasksMax) continue;
-    auto task = std::make_shared<JoinTask>();
-    task->name = member.name;
-    task->address = member.raft_address;
-    joins_.push_back(task);
+    if (member.attributes.contains(kAutoPromote)) Adopt(member, false);
   }
+}
+
+// Nothing manual is needed: whoever leads replaces a member that says that its log is lost.
+void Membership::AdoptDamaged(const raft::CoreStatus& status) {
+  bool judged = now_ns_ - leading_since_ns_ >= kGoneAfterNs;
+  for (raft::MemberId id : damage_watch_.Poll(status, judged, now_ns_)) {
+    Adopt(status.conf->members.at(id), true);
+  }
+}
+
+void Membership::Adopt(const raft::MemberInfo& member, bool healing) {
+  bool known =
+      std::ranges::any_of(joins_, [&](const JoinPtr& task) { return task->name == member.name; });
+  if (known || IsLeaving(member.name) || joins_.size() >= kTasksMax) return;
+  auto task = std::make_shared<JoinTask>();
+  task->name = member.name;
+  task->address = member.raft_address;
+  task->healing = healing;
+  joins_.push_back(task);
 }
 
 bool Membership::IsLeaving(const std::string& name) const {
@@ -299,6 +317,8 @@ void Membership::Advance(const JoinPtr& task, const raft::CoreStatus& status, ui
                                            "; run the same release on both")));
   } else if (probe.cluster_id == host_.identity().cluster_id) {
     AdvanceOurs(task, status);
+  } else if (task->healing && task->waiters.empty()) {
+    task->finished = true;  // somebody wiped it meanwhile: that node joins when it is asked to
   } else {
     AdvanceForeign(task, status);
   }
@@ -332,6 +352,7 @@ void Membership::Probe(const JoinPtr& task, bool known_member) {
 // The target carries our cluster id.
 void Membership::AdvanceOurs(const JoinPtr& task, const raft::CoreStatus& status) {
   const ProbeAnswer& probe = *task->probe;
+  if (probe.state == transport::NodeState::kDamaged) return ReplaceDamaged(task, status);
   auto found = status.conf->members.find(probe.member);
   if (found == status.conf->members.end() || found->second.incarnation != probe.incarnation) {
     RejoinRemoved(task, status);
@@ -358,7 +379,9 @@ void Membership::AdvanceOurs(const JoinPtr& task, const raft::CoreStatus& status
 // new id (docs/design/raft.md 8.5).
 void Membership::RejoinRemoved(const JoinPtr& task, const raft::CoreStatus& status) {
   const ProbeAnswer& probe = *task->probe;
-  if (const auto* member = FindByDirectory(*status.conf, task->name, probe.incarnation)) {
+  const auto* member = FindByDirectory(*status.conf, task->name, probe.incarnation);
+  // A voter that this directory once became is gone with what it held then: an old copy came back.
+  if (member != nullptr && !IsVoter(*status.conf, member->id)) {
     Absorb(task, *member);
   } else if (probe.state == transport::NodeState::kRemoved) {
     Admit(task, status);
@@ -368,6 +391,25 @@ void Membership::RejoinRemoved(const JoinPtr& task, const raft::CoreStatus& stat
                       " was removed from this cluster and has not learned "
                       "of it yet; repeat the request when its /raft/stats shows Shutdown")));
   }
+}
+
+// It may have forgotten a vote, so it never acts under its id again, and as it says so itself,
+// nobody has to be waited for. What it holds is a replica of ours.
+void Membership::ReplaceDamaged(const JoinPtr& task, const raft::CoreStatus& status) {
+  if (status.conf->joint()) return;
+  const ProbeAnswer& probe = *task->probe;
+  const auto* newest = FindByDirectory(*status.conf, task->name, probe.incarnation);
+  if (newest == nullptr || newest->id < probe.member) return Admit(task, status);
+  if (newest->id != probe.member) {
+    // Its successor, if it still learns; a voter that this directory once became must be silent.
+    return IsVoter(*status.conf, newest->id) ? Admit(task, status) : Absorb(task, *newest);
+  }
+  if (!HasLiveQuorumWithout(status, newest->id, now_ns_, kGoneAfterNs)) {
+    task->probe.reset();
+    task->not_before_ns = now_ns_ + kUnreachablePauseNs;
+    return;
+  }
+  AddLearner(task, *status.conf, newest);
 }
 
 // The target may become a member. If its name is taken by a member with another data directory,
@@ -467,7 +509,7 @@ void Membership::AddLearner(const JoinPtr& task, const raft::ConfState& conf,
                                      (lost == nullptr ? ""
                                                       : "; it is to replace member " +
                                                             std::to_string(lost->id.value) +
-                                                            ", whose data directory is gone"));
+                                                            ", whose data is lost"));
   raft::ConfChange change;
   change.changes.push_back({raft::ConfOp::kAddLearner, std::move(member)});
   Propose(task, std::move(change));
@@ -489,7 +531,8 @@ void Membership::Absorb(const JoinPtr& task, const raft::MemberInfo& member) {
                // Whatever came back, the next step follows from what the target says it is now.
                alive->probe.reset();
                if (!answer) {
-                 alive->not_before_ns = now_ns_ + kRetryPauseNs;
+                 alive->not_before_ns =
+                     now_ns_ + (alive->waiters.empty() ? kUnreachablePauseNs : kRetryPauseNs);
                  host_.LogEvent("absorb_failed", "node " + alive->name +
                                                      " did not take over our "
                                                      "cluster: " +

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "node/damage_watch.h"
 #include "node/forward_queue.h"
 #include "node/leader_transfer.h"
 #include "node/membership_host.h"
@@ -48,6 +49,11 @@ class Membership {
   // pristine for anybody else (two nodes joining each other).
   bool HasOutboundJoin() const { return !joins_.empty(); }
 
+  // Leader: members known to have lost acknowledged log.
+  size_t CountDamaged(const raft::CoreStatus& status) const {
+    return damage_watch_.CountDamaged(status);
+  }
+
  private:
   struct JoinWaiter {
     uint64_t deadline_ns = 0;
@@ -67,6 +73,7 @@ class Membership {
     uint64_t unsettled_since_ns = 0;  // the target was about to become joinable since then; 0: no
     std::vector<JoinWaiter> waiters;
     std::string last_error;  // of a task that nobody waits for, as logged
+    bool healing = false;    // begun for a damaged member, not for a request
     bool finished = false;
   };
   struct RemoveTask {
@@ -93,10 +100,13 @@ class Membership {
 
   bool IsLeaving(const std::string& name) const;
   void AdoptLearners(const raft::CoreStatus& status);
+  void AdoptDamaged(const raft::CoreStatus& status);
+  void Adopt(const raft::MemberInfo& member, bool healing);
   void Advance(const JoinPtr& task, const raft::CoreStatus& status, uint64_t now_ns);
   void Probe(const JoinPtr& task, bool known_member);
   void AdvanceOurs(const JoinPtr& task, const raft::CoreStatus& status);
   void RejoinRemoved(const JoinPtr& task, const raft::CoreStatus& status);
+  void ReplaceDamaged(const JoinPtr& task, const raft::CoreStatus& status);
   void AdvanceForeign(const JoinPtr& task, const raft::CoreStatus& status);
   // True: probe again after a pause. False: it has been so for too long.
   bool AwaitSettled(JoinTask& task);
@@ -121,6 +131,7 @@ class Membership {
   MembershipHost& host_;
   std::list<JoinPtr> joins_;
   std::list<RemovePtr> removes_;
+  DamageWatch damage_watch_;
   LeaderTransfer transfer_;
   ForwardQueue forward_;                         // requests while another node leads, or nobody
   std::map<raft::MemberId, std::string> names_;  // of the last configuration seen

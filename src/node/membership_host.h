@@ -28,6 +28,8 @@ class MembershipHost {
   virtual void Call(const std::string& address, transport::ControlKind kind, std::string body,
                     uint64_t timeout_ms, CallDone done) = 0;
   virtual void LogEvent(std::string_view event, std::string_view message) = 0;
+  // Something that an operator should look after; counted.
+  virtual void Alarm(std::string_view event, std::string_view message) { LogEvent(event, message); }
 };
 
 }  // namespace arima::node

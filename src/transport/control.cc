@@ -157,7 +157,7 @@ Result<ProbeAnswer> DecodeProbeAnswer(std::string_view bytes) {
   if (!in.ok()) return EndsEarly("probe answer");
   // Whether a node may be absorbed hangs on these two: no guessing.
   if (state < static_cast<uint8_t>(NodeState::kStandalone) ||
-      state > static_cast<uint8_t>(NodeState::kRemoved) || pristine > 1) {
+      state > static_cast<uint8_t>(NodeState::kDamaged) || pristine > 1) {
     return Fail(Code::kCorruption, "probe answer: unknown state");
   }
   return answer;

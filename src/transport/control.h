@@ -53,7 +53,13 @@ Result<ControlAnswer> DecodeControlAnswer(std::string_view bytes);
 // ---------------------------------------------------------------- bodies
 
 // Identity states of docs/design/raft.md 8.2. On the wire: never renumber.
-enum class NodeState : uint8_t { kStandalone = 1, kJoining = 2, kMember = 3, kRemoved = 4 };
+enum class NodeState : uint8_t {
+  kStandalone = 1,
+  kJoining = 2,
+  kMember = 3,
+  kRemoved = 4,
+  kDamaged = 5,
+};
 
 struct ProbeAnswer {
   uint16_t protocol_min = 0;
