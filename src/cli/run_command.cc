@@ -40,6 +40,7 @@ node::ReplicaOptions ReplicaOptionsOf(const node::Options& options) {
   replica.flusher.flush_bytes = options.flush_bytes;
   replica.retention = {options.log_retain_bytes, options.log_retain_max};
   replica.snapshots.rate_bytes_per_s = options.snapshot_rate;
+  replica.accept_data_loss = options.accept_data_loss;
   replica.storage.block_cache_bytes = options.block_cache_bytes;
   replica.storage.recent_keys_bytes = options.recent_keys_bytes;
   return replica;

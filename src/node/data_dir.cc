@@ -4,6 +4,7 @@
 #include <charconv>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/coding.h"
 #include "node/checked_file.h"
@@ -15,6 +16,11 @@ constexpr std::string_view kDbPrefix = "db-";
 constexpr std::string_view kCheckpointPrefix = "snap-";
 constexpr std::string_view kTrashPrefix = "trash-";
 constexpr std::string_view kReceiveName = "db.recv";
+constexpr std::string_view kLogName = "wal";
+constexpr std::string_view kBadLogPrefix = "wal.bad-";
+constexpr std::string_view kPartLogName = "wal.part";
+constexpr std::string_view kNewLogName = "wal.new";
+constexpr std::string_view kStandInName = "stand-in";
 constexpr uint32_t kCurrentDbVersion = 2;  // version 1 was the number alone
 
 std::optional<uint64_t> NumberBehind(std::string_view prefix, std::string_view name) {
@@ -33,9 +39,10 @@ std::optional<uint64_t> TrashNumber(std::string_view name) {
 }
 
 bool OwnName(std::string_view name) {
-  return name == "LOCK" || name == "wal" || name == "io_poison" || name.starts_with("identity") ||
-         name.starts_with("CURRENT_DB") || name.starts_with(kCheckpointPrefix) ||
-         name == kReceiveName || DbNumber(name).has_value() || TrashNumber(name).has_value();
+  return name == "LOCK" || name == kLogName || name.starts_with("wal.") || name == kStandInName ||
+         name == "io_poison" || name.starts_with("identity") || name.starts_with("CURRENT_DB") ||
+         name.starts_with(kCheckpointPrefix) || name == kReceiveName || DbNumber(name).has_value() ||
+         TrashNumber(name).has_value();
 }
 
 }  // namespace
@@ -69,7 +76,13 @@ Result<std::unique_ptr<DataDir>> DataDir::Open(env::Env* env, const std::string&
   return dir;
 }
 
-std::string DataDir::wal_path() const { return env::JoinPath(path_, "wal"); }
+std::string DataDir::wal_path() const { return env::JoinPath(path_, kLogName); }
+
+std::string DataDir::part_log_path() const { return env::JoinPath(path_, kPartLogName); }
+
+std::string DataDir::new_log_path() const { return env::JoinPath(path_, kNewLogName); }
+
+std::string DataDir::stand_in_path() const { return env::JoinPath(path_, kStandInName); }
 
 std::string DataDir::db_path(uint64_t number) const {
   return env::JoinPath(path_, std::string(kDbPrefix) + std::to_string(number));
@@ -153,8 +166,66 @@ Status DataDir::DiscardCheckpoints() {
   return {};
 }
 
+Status DataDir::RemoveBadLogs(size_t keep) {
+  auto names = env_.List(path_);
+  if (!names) return std::unexpected(names.error());
+  std::vector<uint64_t> numbers;
+  for (const std::string& name : *names) {
+    if (auto number = NumberBehind(kBadLogPrefix, name)) numbers.push_back(*number);
+  }
+  std::ranges::sort(numbers);
+  for (size_t i = 0; i + keep < numbers.size(); ++i) {
+    std::string old = env::JoinPath(path_, std::string(kBadLogPrefix) + std::to_string(numbers[i]));
+    if (Status gone = MoveToTrash(old); !gone) return gone;
+  }
+  return {};
+}
+
+Result<std::string> DataDir::SetAsideLog() {
+  auto exists = env::Exists(env_, wal_path());
+  if (!exists) return std::unexpected(exists.error());
+  if (!*exists) return std::string();
+  if (Status room = RemoveBadLogs(kBadLogsMax - 1); !room) return std::unexpected(room.error());
+  auto names = env_.List(path_);
+  if (!names) return std::unexpected(names.error());
+  uint64_t number = 0;
+  for (const std::string& name : *names) {
+    number = std::max(number, NumberBehind(kBadLogPrefix, name).value_or(0));
+  }
+  std::string to = env::JoinPath(path_, std::string(kBadLogPrefix) + std::to_string(number + 1));
+  if (Status moved = env_.Rename(wal_path(), to); !moved) return std::unexpected(moved.error());
+  if (Status synced = env_.SyncDir(path_); !synced) return std::unexpected(synced.error());
+  return to;
+}
+
+// A log under its new name is complete; until it stands in the old one's place, that is all that a
+// start needs to know.
+Result<std::string> DataDir::ReplaceLog() {
+  Status done = env::RemoveTree(env_, new_log_path());
+  if (done) done = env_.Rename(part_log_path(), new_log_path());
+  if (done) done = env_.SyncDir(path_);
+  if (!done) return std::unexpected(done.error());
+  Result<std::string> aside = SetAsideLog();
+  if (!aside) return aside;
+  if (done = env_.Rename(new_log_path(), wal_path()); !done) return std::unexpected(done.error());
+  if (done = env_.SyncDir(path_); !done) return std::unexpected(done.error());
+  return aside;
+}
+
+Status DataDir::FinishReplaceLog() {
+  if (Status gone = env::RemoveTree(env_, part_log_path()); !gone) return gone;
+  auto exists = env::Exists(env_, new_log_path());
+  if (!exists) return std::unexpected(exists.error());
+  if (!*exists) return {};
+  if (auto aside = SetAsideLog(); !aside) return std::unexpected(aside.error());
+  if (Status moved = env_.Rename(new_log_path(), wal_path()); !moved) return moved;
+  return env_.SyncDir(path_);
+}
+
 Status DataDir::DiscardData() {
-  if (Status gone = MoveToTrash(wal_path()); !gone) return gone;
+  for (const std::string& path : {wal_path(), part_log_path(), new_log_path(), stand_in_path()}) {
+    if (Status gone = MoveToTrash(path); !gone) return gone;
+  }
   if (Status gone = DiscardReceived(); !gone) return gone;
   if (Status gone = DiscardCheckpoints(); !gone) return gone;
   auto names = env_.List(path_);

@@ -7,6 +7,9 @@
 //   db-<n>/          RocksDB
 //   db.recv/         a snapshot that is being received, or was; at most one
 //   snap-<id>/       a checkpoint that other nodes are sent; none survives a restart
+//   wal.bad-<n>/     a damaged log, kept for inspection; the newest kBadLogsMax of them
+//   wal.part/, .new/ a log that takes the place of a damaged one: being made, and complete
+//   stand-in/        what a damaged node runs on until it is replaced (node/log_damage.h)
 //   trash-<n>/       was one of these and is not needed any more; whoever finds it may delete it
 //
 // What is large is deleted in two steps: it is moved to the trash, which takes no time and frees
@@ -39,6 +42,9 @@ struct CurrentDb {
   friend bool operator==(const CurrentDb&, const CurrentDb&) = default;
 };
 
+// Each may be as large as the log was; older ones go.
+inline constexpr size_t kBadLogsMax = 2;
+
 class DataDir {
  public:
   // Makes the directory if needed and takes the lock. kConflict: another process has it.
@@ -50,6 +56,8 @@ class DataDir {
   std::string db_path(uint64_t number) const;
   std::string receive_path() const;
   std::string checkpoint_path(uint64_t snapshot_id) const;
+  std::string part_log_path() const;
+  std::string stand_in_path() const;
 
   // kNotFound: a fresh directory. `mended` (may be null): a damaged copy was rewritten.
   Result<Identity> ReadIdentity(bool* mended);
@@ -66,6 +74,13 @@ class DataDir {
   Status DiscardReceived();
   // Whatever checkpoints an older life left.
   Status DiscardCheckpoints();
+
+  // Keeps the log as wal.bad-<n>; nobody may have it open. The path, empty if there is no log.
+  Result<std::string> SetAsideLog();
+  // Puts the finished log in part_log_path() in the place of the damaged one, which is set aside:
+  // its path. Nobody may have a log open. After a crash FinishReplaceLog, at each start, goes on.
+  Result<std::string> ReplaceLog();
+  Status FinishReplaceLog();
 
   // Moves what an older life left (log, databases, snapshots) to the trash, durably. Only for data
   // that no identity vouches for: Identity::data_ready is false.
@@ -87,6 +102,8 @@ class DataDir {
 
  private:
   DataDir(env::Env* env, std::string path, std::unique_ptr<env::FileLock> lock);
+  std::string new_log_path() const;
+  Status RemoveBadLogs(size_t keep);
 
   env::Env& env_;
   const std::string path_;

@@ -1,6 +1,7 @@
 #include "node/identity.h"
 
 #include <cstring>
+#include <string>
 
 #include "base/coding.h"
 
@@ -8,6 +9,7 @@ namespace arima::node {
 namespace {
 
 constexpr uint8_t kVersion = 1;
+constexpr uint8_t kDamagedVersion = 2;  // + damage at the end; state kDamaged only
 
 std::string_view View(const Uuid& uuid) {
   return {reinterpret_cast<const char*>(uuid.bytes.data()), uuid.bytes.size()};
@@ -32,6 +34,8 @@ std::string_view IdentityStateName(IdentityState state) {
       return "member";
     case IdentityState::kRemoved:
       return "removed";
+    case IdentityState::kDamaged:
+      return "damaged";
   }
   return "unknown";
 }
@@ -39,7 +43,8 @@ std::string_view IdentityStateName(IdentityState state) {
 std::string EncodeIdentity(const Identity& identity) {
   std::string bytes;
   ByteWriter out(&bytes);
-  out.U8(kVersion);
+  bool damaged = identity.state == IdentityState::kDamaged;
+  out.U8(damaged ? kDamagedVersion : kVersion);
   out.U8(static_cast<uint8_t>(identity.state));
   out.U8(identity.data_ready ? 1 : 0);
   out.U64(identity.generation);
@@ -48,12 +53,17 @@ std::string EncodeIdentity(const Identity& identity) {
   out.Raw(View(identity.incarnation));
   out.Bytes(identity.name);
   out.Bytes(identity.seed_conf);
+  if (damaged) out.Bytes(identity.damage);
   return bytes;
 }
 
 Result<Identity> DecodeIdentity(std::string_view bytes) {
   ByteReader in(bytes);
-  if (in.U8() != kVersion) return Fail(Code::kNotSupported, "identity has an unknown version");
+  uint8_t version = in.U8();
+  if (version != kVersion && version != kDamagedVersion) {
+    return Fail(Code::kNotSupported, "the identity file is of version " + std::to_string(version) +
+                                         "; start the release that wrote it, or a later one");
+  }
   Identity identity;
   uint8_t state = in.U8();
   identity.state = static_cast<IdentityState>(state);
@@ -64,7 +74,9 @@ Result<Identity> DecodeIdentity(std::string_view bytes) {
   identity.incarnation = ReadUuid(in);
   identity.name = in.Bytes();
   identity.seed_conf = in.Bytes();
-  if (!in.done() || state < 1 || state > 4) {
+  if (version == kDamagedVersion) identity.damage = in.Bytes();
+  bool damaged = identity.state == IdentityState::kDamaged;
+  if (!in.done() || state < 1 || state > 5 || damaged != (version == kDamagedVersion)) {
     return Fail(Code::kCorruption, "identity record is malformed");
   }
   return identity;

@@ -15,13 +15,16 @@
 
 namespace arima::node {
 
-// Standalone founded its own cluster; Joining was absorbed and has not yet seen itself in a
-// committed configuration; Removed was left out by one and is never writable again. On disk and on
-// the wire.
+// Standalone is the only voter of the cluster that it founded; Joining was absorbed and has not yet
+// seen itself in a committed configuration; Removed was left out by one and is never writable
+// again; Damaged lost log that it had acknowledged, and perhaps a vote with it: it takes part in
+// nothing until a leader replaces it under a new member id. On disk and on the wire.
 using IdentityState = transport::NodeState;
 
 // Newest format of log, database and wire together that this release writes.
 inline constexpr uint32_t kFormatVersion = 1;
+
+inline constexpr size_t kDamageTextBytesMax = 1000;
 
 std::string_view IdentityStateName(IdentityState state);
 
@@ -39,10 +42,14 @@ struct Identity {
   // The configuration that the leader named when it absorbed this node, encoded: whom to talk to
   // until the node's own log says more. Empty on a founder.
   std::string seed_conf;
+  // Damaged only: what is lost and where, in one line; at most kDamageTextBytesMax.
+  std::string damage;
 
   friend bool operator==(const Identity&, const Identity&) = default;
 };
 
+// Version 1, which every release reads; of a damaged node version 2, which releases that would let
+// such a node vote refuse as unknown.
 std::string EncodeIdentity(const Identity& identity);
 Result<Identity> DecodeIdentity(std::string_view bytes);
 

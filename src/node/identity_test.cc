@@ -53,7 +53,7 @@ TEST(Identity, RefusesWhatIsCutOffOrTooLong) {
 
 TEST(Identity, RefusesAnUnknownVersionOrState) {
   std::string bytes = EncodeIdentity(Some());
-  bytes[0] = 2;
+  bytes[0] = 3;
   EXPECT_EQ(DecodeIdentity(bytes).error().code, Code::kNotSupported);
   bytes = EncodeIdentity(Some());
   for (int state : {0, 5, 255}) {
@@ -62,11 +62,29 @@ TEST(Identity, RefusesAnUnknownVersionOrState) {
   }
 }
 
+TEST(Identity, ADamagedOneIsOfAVersionThatReleasesWithoutTheStateRefuse) {
+  Identity identity = Some();
+  identity.state = IdentityState::kDamaged;
+  identity.damage = "wal/1.seg at byte 4096: rot";
+  std::string bytes = EncodeIdentity(identity);
+  EXPECT_EQ(bytes[0], 2);
+  auto decoded = DecodeIdentity(bytes);
+  ASSERT_TRUE(decoded) << decoded.error().ToString();
+  EXPECT_EQ(*decoded, identity);
+  // Neither version may be taken for the other.
+  bytes[0] = 1;
+  EXPECT_FALSE(DecodeIdentity(bytes));
+  bytes = EncodeIdentity(Some());
+  bytes[0] = 2;
+  EXPECT_FALSE(DecodeIdentity(bytes));
+}
+
 TEST(Identity, StatesHaveNames) {
   EXPECT_EQ(IdentityStateName(IdentityState::kStandalone), "standalone");
   EXPECT_EQ(IdentityStateName(IdentityState::kJoining), "joining");
   EXPECT_EQ(IdentityStateName(IdentityState::kMember), "member");
   EXPECT_EQ(IdentityStateName(IdentityState::kRemoved), "removed");
+  EXPECT_EQ(IdentityStateName(IdentityState::kDamaged), "damaged");
 }
 
 }  // namespace

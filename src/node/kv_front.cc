@@ -34,6 +34,11 @@ std::shared_ptr<Replica> KvFront::Usable(Error* why) {
     *why = {Code::kRemoved, "node was removed from the cluster; use another node"};
     return nullptr;
   }
+  // What it holds may be older than what it once said.
+  if (std::string damage = shared_.damage(); !damage.empty()) {
+    *why = {Code::kUnavailable, std::move(damage)};
+    return nullptr;
+  }
   return shared_.replica(why);
 }
 

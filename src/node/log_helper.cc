@@ -48,11 +48,21 @@ void LogReader::Load(const raft::LoadEntries& load) {
   } else if (entries.error().code == Code::kCompacted) {
     loaded.status = raft::LoadStatus::kCompacted;
   } else {
-    logger_.Error("log_read_failed", entries.error().ToString(),
-                  {{"first_index", load.low.value}, {"end_index", load.high.value}});
-    loaded.status = raft::LoadStatus::kUnavailable;
+    ReportFailure(load, entries.error());
+    bool damaged = entries.error().code == Code::kCorruption;
+    loaded.status = damaged ? raft::LoadStatus::kDamaged : raft::LoadStatus::kUnavailable;
   }
   inbox_.AddInput(std::move(loaded));
+}
+
+// The core asks again and again; the same finding is said once.
+void LogReader::ReportFailure(const raft::LoadEntries& load, const Error& error) {
+  if (error.code == Code::kCorruption) damage_count_.fetch_add(1, std::memory_order_relaxed);
+  std::string text = error.ToString();
+  if (text == last_failure_) return;
+  logger_.Error("log_read_failed", text,
+                {{"first_index", load.low.value}, {"end_index", load.high.value}});
+  last_failure_ = std::move(text);
 }
 
 SegmentHelper::SegmentHelper(wal::Wal* wal, Logger* logger) : wal_(*wal), logger_(*logger) {}

@@ -4,6 +4,8 @@
 // Thread rule: Submit from the core thread; Start and Stop from the replica's owner.
 #pragma once
 
+#include <atomic>
+#include <string>
 #include <thread>
 
 #include "base/bounded_queue.h"
@@ -23,14 +25,19 @@ class LogReader final : public LoadSink {
   void Stop();
   // The core has at most one load outstanding per peer, so the queue is bounded by membership.
   void Submit(raft::LoadEntries load) override;
+  // Times that bytes read back were not those written. Any thread.
+  uint64_t damage_count() const { return damage_count_.load(std::memory_order_relaxed); }
 
  private:
   void Load(const raft::LoadEntries& load);
+  void ReportFailure(const raft::LoadEntries& load, const Error& error);
 
   const wal::Wal& wal_;
   Inbox& inbox_;
   Logger& logger_;
   BoundedQueue<raft::LoadEntries> queue_{UINT64_MAX};
+  std::atomic<uint64_t> damage_count_ = 0;
+  std::string last_failure_;  // as logged; reader thread
   std::thread thread_;
 };
 

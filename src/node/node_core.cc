@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "codec/conf_codec.h"
 #include "kv/command.h"
+#include "node/log_damage.h"
 
 namespace arima::node {
 namespace {
@@ -67,16 +68,36 @@ arima::Status NodeCore::Open(env::Env* env) {
   return {};
 }
 
+Result<std::unique_ptr<Replica>> NodeCore::OpenData() {
+  if (identity_.state != IdentityState::kDamaged) {
+    OpenReport report;
+    auto replica = Replica::Open(*dir_, identity_, options_.replica, waker_, &clock_, &logger_,
+                                 clock_.NowNs(), &report);
+    if (report.log_restarted) ++restarted_logs_;
+    if (replica || report.lost.empty()) return replica;
+    if (auto said = BecomeDamaged(report.lost, report.conf); !said) {
+      return std::unexpected(said.error());
+    }
+  }
+  stand_in_.reset();  // its lock
+  Identity stand_in = identity_;
+  ReplicaOptions options = options_.replica;
+  options.storage = StandInStorage();
+  auto dir = OpenStandIn(*dir_, &stand_in, &logger_);
+  if (!dir) return std::unexpected(dir.error());
+  stand_in_ = std::move(*dir);
+  return Replica::Open(*stand_in_, stand_in, options, waker_, &clock_, &logger_, clock_.NowNs());
+}
+
 arima::Status NodeCore::OpenReplica() {
+  auto replica = OpenData();
+  if (!replica) return std::unexpected(replica.error());
   seed_conf_ = {};
   if (!identity_.seed_conf.empty()) {
     auto seed = codec::DecodeConfState(identity_.seed_conf);
     if (!seed) return std::unexpected(seed.error());
     seed_conf_ = std::move(*seed);
   }
-  auto replica =
-      Replica::Open(*dir_, identity_, options_.replica, waker_, &clock_, &logger_, clock_.NowNs());
-  if (!replica) return std::unexpected(replica.error());
   auto gone = std::make_shared<std::promise<void>>();
   replica_gone_ = gone->get_future();
   replica_ = std::shared_ptr<Replica>(replica->release(), [gone](Replica* last) {
@@ -116,12 +137,19 @@ void NodeCore::RestartReplica(const Error& why) {
 void NodeCore::ReplaceData(const transport::AbsorbRequest& request) {
   CloseReplica({Code::kUnavailable, "node is joining cluster " + ToHex(request.cluster_id) +
                                         "; repeat the request later"});
+  arima::Status done;
+  if (identity_.state == IdentityState::kDamaged) {
+    stand_in_.reset();
+    // A crash before the identity is written finds a damaged node without its log: no worse.
+    if (auto aside = dir_->SetAsideLog(); !aside) done = std::unexpected(aside.error());
+  }
   identity_.cluster_id = request.cluster_id;
   identity_.member_id = request.member;
   identity_.state = IdentityState::kJoining;
   identity_.data_ready = false;
   identity_.seed_conf = codec::EncodeConfState(request.conf);
-  auto done = dir_->WriteIdentity(&identity_);
+  identity_.damage.clear();
+  if (done) done = dir_->WriteIdentity(&identity_);
   if (done) done = CreateData(*dir_, &identity_, options_.replica.storage, &logger_);
   if (done) done = OpenReplica();
   if (!done) {
@@ -146,7 +174,11 @@ void NodeCore::Run() {
       next_tick_ns_ = now_ns + kTickNs;
       OnTick(now_ns);
     }
-    if (to_install_) InstallReceived();
+    if (std::exchange(disable_, false)) {
+      RestartReplica({Code::kUnavailable, DamageAdvice(identity_)});
+    } else if (to_install_) {
+      InstallReceived();
+    }
   }
 }
 
@@ -155,6 +187,7 @@ void NodeCore::OnTick(uint64_t now_ns) {
   KeepHistory(now_ns);
   CutLog(now_ns);
   PollSnapshots(now_ns);
+  NoteSolitude();
   Publish();
   bool leads = replica_->loop().soft().role == raft::Role::kLeader;
   if (!leads) {
@@ -200,6 +233,10 @@ void NodeCore::SetState(IdentityState state) {
 // it knows all the same.
 raft::CoreStatus NodeCore::Status() {
   raft::CoreStatus status = replica_->loop().Status();
+  if (identity_.state == IdentityState::kDamaged && seed_conf_.index > status.conf->index) {
+    // What it runs on knows of no cluster.
+    status.conf = std::make_shared<raft::ConfState>(seed_conf_);
+  }
   auto own = status.conf->members.find(identity_.member_id);
   if (own == status.conf->members.end() || !own->second.name.empty()) return status;
   auto conf = std::make_shared<raft::ConfState>(*status.conf);
@@ -239,15 +276,47 @@ void NodeCore::OnConfChanged(std::shared_ptr<const raft::ConfState> conf) {
 }
 
 void NodeCore::FollowConf() {
-  if (identity_.state == IdentityState::kRemoved) return;
+  bool out = identity_.state == IdentityState::kRemoved;
+  if (out || identity_.state == IdentityState::kDamaged) return;
   if (LeavesOut(*conf_, identity_.member_id)) {
     SetState(IdentityState::kRemoved);
     logger_.Warn("removed",
                  "this node was removed from the cluster; its data stays on disk. POST /raft/join "
                  "makes it a new member");
-  } else if (conf_->members.contains(identity_.member_id) && conf_->members.size() > 1) {
+  } else if (conf_->members.contains(identity_.member_id) && HasOtherVoters(*conf_)) {
     SetState(IdentityState::kMember);
   }
+}
+
+// What a damaged log means hangs on whether others could have gone on without this node, so that
+// must not be read from the log itself: the identity says Standalone only while nobody else votes.
+// Hence it is said late, when no change can be on its way, and taken back at once (FollowConf).
+void NodeCore::NoteSolitude() {
+  if (identity_.state != IdentityState::kMember || HasOtherVoters(*conf_)) return;
+  const raft::CoreStatus status = replica_->loop().Status();
+  bool settled = status.soft.role == raft::Role::kLeader && status.removals_confirmed &&
+                 status.hard_state.commit == status.last;
+  if (settled) SetState(IdentityState::kStandalone);
+}
+
+bool NodeCore::HasOtherVoters(const raft::ConfState& conf) const {
+  return OtherVotersIn(conf, identity_.member_id);
+}
+
+arima::Status NodeCore::BecomeDamaged(const std::string& what, std::string_view conf) {
+  if (auto said = MarkDamaged(*dir_, &identity_, what, conf); !said) return said;
+  ++alarms_;
+  logger_.Error("log_damaged", DamageAdvice(identity_), {{"member_id", identity_.member_id.value}});
+  return {};
+}
+
+void NodeCore::OnDamaged(const std::string& what) {
+  // Alone, it has nobody that could replace it; the next start judges the log.
+  if (identity_.state == IdentityState::kStandalone) return;
+  if (auto said = BecomeDamaged(what, codec::EncodeConfState(*conf_)); !said) {
+    logger_.Fatal("identity_write_failed", said.error().ToString());
+  }
+  disable_ = true;
 }
 
 // A leader's own entry in the configuration says where it is now. The founder's first entry does

@@ -68,11 +68,13 @@ class NodeCore final : public RaftLoopHost,
   void Call(const std::string& address, transport::ControlKind kind, std::string body,
             uint64_t timeout_ms, CallDone done) override;
   void LogEvent(std::string_view event, std::string_view message) override;
+  void Alarm(std::string_view event, std::string_view message) override;
 
   // --- RaftLoopHost
   void OnSoftState(const raft::SoftState& soft) override;
   void OnConfChanged(std::shared_ptr<const raft::ConfState> conf) override;
   void OnEvent(const raft::Event& event) override;
+  void OnDamaged(const std::string& what) override;
 
   // --- MessageSink
   void Send(std::vector<raft::Message> messages) override;
@@ -97,6 +99,10 @@ class NodeCore final : public RaftLoopHost,
 
  private:
   arima::Status OpenReplica();
+  // The node's data; of a damaged node a stand-in (node/log_damage.h).
+  Result<std::unique_ptr<Replica>> OpenData();
+  // Durable when it returns ok.
+  arima::Status BecomeDamaged(const std::string& what, std::string_view conf);
   // Returns when nobody on any thread holds the replica any more: its files may then be opened
   // again or discarded.
   void CloseReplica(const Error& why);
@@ -132,6 +138,9 @@ class NodeCore final : public RaftLoopHost,
   std::string NameForLog(raft::MemberId id) const;
   void AnnounceOwnAddress();
   void SetState(IdentityState state);
+  bool HasOtherVoters(const raft::ConfState& conf) const;
+  // A cluster that shrank to this node is one of a single node again.
+  void NoteSolitude();
   // What `conf_` says about this node's own membership.
   void FollowConf();
 
@@ -154,6 +163,7 @@ class NodeCore final : public RaftLoopHost,
   std::shared_ptr<Waker> waker_;
   std::unique_ptr<DataDir> dir_;
   std::unique_ptr<TrashRemover> trash_remover_;
+  std::unique_ptr<DataDir> stand_in_;  // within dir_; while damaged
   Identity identity_;
   raft::ConfState seed_conf_;  // decoded Identity::seed_conf
   std::shared_ptr<const raft::ConfState> conf_;
@@ -171,6 +181,9 @@ class NodeCore final : public RaftLoopHost,
   Membership membership_;
   HistoryKeeper history_;
   bool stopping_ = false;
+  bool disable_ = false;  // the identity says damaged, the replica is still the one before
+  uint64_t restarted_logs_ = 0;
+  uint64_t alarms_ = 0;
   bool announcing_ = false;  // a change of the own address is proposed
   uint64_t next_tick_ns_ = 0;
   std::vector<std::move_only_function<void()>> hand_over_waiters_;

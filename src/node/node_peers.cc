@@ -103,7 +103,10 @@ transport::HelloDecision NodeCore::Check(const transport::Hello& hello) {
 void NodeCore::OnRefused(raft::MemberId peer, const transport::Refuse& refuse) {
   bool removed = refuse.reason == RefuseReason::kNotMember &&
                  refuse.next_member_id > identity_.member_id && refuse.conf_index >= conf_->index;
-  if (!removed || identity_.state == IdentityState::kRemoved) return;
+  // A damaged node waits to be replaced anyway.
+  bool out =
+      identity_.state == IdentityState::kRemoved || identity_.state == IdentityState::kDamaged;
+  if (!removed || out) return;
   logger_.Warn("removed",
                "another member says that this node was removed; its data stays on disk. To use it "
                "again, start it with an empty volume directory and join",
@@ -212,10 +215,11 @@ transport::ControlAnswer NodeCore::Absorb(std::string_view body) {
     return Fail(Code::kConflict, "node " + identity_.name + " is not the one that was probed");
   }
   if (arima::Status valid = CheckAbsorb(*request); !valid) return std::unexpected(valid.error());
-  // What a removed member holds is a replica of the cluster that asks for it back.
+  // What a removed or damaged member holds is a replica of the cluster that asks for it back.
   bool same_cluster = request->cluster_id == identity_.cluster_id;
-  bool rejoins = identity_.state == IdentityState::kRemoved && same_cluster &&
-                 request->member > identity_.member_id;
+  bool out =
+      identity_.state == IdentityState::kRemoved || identity_.state == IdentityState::kDamaged;
+  bool rejoins = out && same_cluster && request->member > identity_.member_id;
   if (!rejoins && !Pristine()) {
     return Fail(Code::kConflict, "node " + identity_.name + " holds data or is joining others");
   }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "kv/engine.h"
+#include "node/log_damage.h"
 #include "node/node_core.h"
 #include "node/stats.h"
 
@@ -114,6 +115,11 @@ void NodeCore::LogEvent(std::string_view event, std::string_view message) {
   logger_.Info(event, message);
 }
 
+void NodeCore::Alarm(std::string_view event, std::string_view message) {
+  ++alarms_;
+  logger_.Error(event, message);
+}
+
 void NodeCore::OnEvent(const raft::Event& event) {
   std::string member = NameForLog(event.member);
   std::string text = event.text;
@@ -167,6 +173,8 @@ void NodeCore::Publish() {
   }
   published.view.store_revision = replica_->machine().store_revision();
   published.view.removed = identity_.state == IdentityState::kRemoved;
+  bool damaged = identity_.state == IdentityState::kDamaged;
+  if (damaged) published.view.damage = DamageAdvice(identity_);
   published.staleness = ProveStaleness(status, clock_.NowNs());
   shared_.Publish(std::move(published));
   AnnounceOwnAddress();
@@ -189,6 +197,7 @@ std::vector<service::Check> NodeCore::Readiness() {
       identity_.state == IdentityState::kRemoved
           ? "node was removed from the cluster"
           : "node is joining; it becomes a member when it has caught up");
+  add("log", identity_.state != IdentityState::kDamaged, DamageAdvice(identity_));
   kv::EngineHealth health = replica_->machine().engine().health();
   add("storage", health.state == kv::EngineState::kOk, health.error.message);
   return checks;
@@ -210,6 +219,14 @@ void NodeCore::AddRaftMetrics(MetricList* out) {
              status.soft.role == raft::Role::kLeader ? 1 : 0);
   out->Counter("arima_server_leader_changes_total", "leaders seen by this process",
                Number(leader_changes_));
+  out->Gauge("arima_raft_damaged",
+             "1 if this node lost acknowledged log and waits to be replaced under a new id",
+             identity_.state == IdentityState::kDamaged ? 1 : 0);
+  out->Gauge("arima_raft_damaged_members", "leader: members known to have lost acknowledged log",
+             Number(membership_.CountDamaged(status)));
+  out->Counter("arima_raft_damage_alarms_total",
+               "damaged logs found by this node, its own and those of members it leads",
+               Number(alarms_));
   out->Gauge("arima_raft_term", "current term", Number(status.hard_state.term.value));
   out->Gauge("arima_raft_last_log_index", "last entry in the log", Number(status.last.value));
   out->Gauge("arima_raft_commit_index", "last committed entry",
@@ -246,6 +263,12 @@ void NodeCore::AddStorageMetrics(MetricList* out) {
   out->Counter("arima_log_peers_given_up_total",
                "members that need a snapshot because what they lack passed --log-retain-bytes",
                Number(cutter.peers_given_up));
+  out->Counter("arima_log_restarts_total",
+               "times that a damaged log was begun anew behind what the database holds",
+               Number(restarted_logs_));
+  out->Counter("arima_log_read_damages_total",
+               "log entries that were read back and were not those written",
+               Number(replica_->log_reader().damage_count()));
   out->Counter("arima_disk_wal_inline_segments_total",
                "segments the writer had to make itself because none was ready",
                Number(wal.inline_segments));

@@ -23,15 +23,16 @@ uint64_t Percent(uint64_t done, uint64_t total) {
 void NodeCore::StartSnapshots() {
   to_install_.reset();
   const SnapshotOptions& options = options_.replica.snapshots;
-  snapshot_source_ = std::make_unique<SnapshotSource>(
-      dir_.get(), &replica_->machine(), &replica_->wal(), &replica_->loop().inbox(), &clock_,
-      &logger_, &snapshot_counters_, options);
-  snapshot_fetcher_ = std::make_unique<SnapshotFetcher>(dir_.get(), &clock_, &logger_,
-                                                        &snapshot_counters_, options);
+  DataDir* dir = stand_in_ != nullptr ? stand_in_.get() : dir_.get();
+  snapshot_source_ = std::make_unique<SnapshotSource>(dir, &replica_->machine(), &replica_->wal(),
+                                                      &replica_->loop().inbox(), &clock_, &logger_,
+                                                      &snapshot_counters_, options);
+  snapshot_fetcher_ =
+      std::make_unique<SnapshotFetcher>(dir, &clock_, &logger_, &snapshot_counters_, options);
   snapshot_source_->Start();
   snapshot_fetcher_->Start();
   // What an earlier life received may be of use; an error here shows again when it is used.
-  received_left_ = env::Exists(dir_->env(), dir_->receive_path()).value_or(true);
+  received_left_ = env::Exists(dir->env(), dir->receive_path()).value_or(true);
   received_last_ = replica_->loop().Status().last;
 }
 

@@ -84,6 +84,12 @@ constexpr OptionSpec kTable[] = {
     {"history-min-revisions", "", OptionType::kNumber, "N", "1000", 1, 1'000'000'000, "",
      "newest revisions that stay readable whatever their age and size",
      &Options::history_min_revisions},
+    {"accept-data-loss", "", OptionType::kSwitch, "", "false", 0, 0, "true|false",
+     "lets a node start that is the only voter and whose raft log is damaged: what cannot be read "
+     "is "
+     "given up, the damaged files are kept as wal.bad-<n>; no effect in a cluster with other "
+     "voters",
+     &Options::accept_data_loss},
     {"log-level", "", OptionType::kChoice, "LEVEL", "info", 0, 0, "debug|info|warn|error",
      "least important lines that are logged", &Options::log_level},
     {"log-format", "", OptionType::kChoice, "FORMAT", "text", 0, 0, "text|json",
@@ -138,6 +144,8 @@ bool TextIsValid(const OptionSpec& spec, std::string_view text) {
       return IsHostPort(text);
     case OptionType::kChoice:
       return IsChoice(spec.choices, text);
+    case OptionType::kSwitch:
+      return IsChoice("true|false", text);
     case OptionType::kPath:
       return !text.empty() && text.find('\0') == std::string_view::npos;
     case OptionType::kPort:
@@ -185,7 +193,8 @@ std::string AllowedValues(const OptionSpec& spec) {
       return "HOST or HOST:PORT";
     case OptionType::kPath:
       return "a path";
-    case OptionType::kChoice: {
+    case OptionType::kChoice:
+    case OptionType::kSwitch: {
       std::string text(spec.choices);
       for (size_t bar = text.find('|'); bar != std::string::npos; bar = text.find('|', bar)) {
         text.replace(bar, 1, text.find('|', bar + 1) == std::string::npos ? " or " : ", ");
@@ -236,6 +245,11 @@ Status StoreOption(const OptionSpec& spec, std::string_view text, std::string_vi
   if (const auto* text_field = std::get_if<std::string Options::*>(&spec.field)) {
     if (!TextIsValid(spec, text)) return Refuse(spec, where, quoted + " is not allowed");
     options->*(*text_field) = text;
+    return {};
+  }
+  if (const auto* switch_field = std::get_if<bool Options::*>(&spec.field)) {
+    if (!TextIsValid(spec, text)) return Refuse(spec, where, quoted + " is not allowed");
+    options->*(*switch_field) = text == "true";
     return {};
   }
   const Result<uint64_t> number = ParseByType(spec.type, text);

@@ -25,6 +25,7 @@ enum class OptionType : uint8_t {
   kHostPort,  // HOST or HOST:PORT
   kPath,
   kChoice,
+  kSwitch,  // true or false; the flag alone means true
 };
 
 struct OptionSpec {
@@ -37,7 +38,8 @@ struct OptionSpec {
   uint64_t max = 0;
   std::string_view choices;  // kChoice: "text|json"
   std::string_view help;
-  std::variant<uint16_t Options::*, uint64_t Options::*, std::string Options::*> field;
+  std::variant<uint16_t Options::*, uint64_t Options::*, std::string Options::*, bool Options::*>
+      field;
 };
 
 std::span<const OptionSpec> OptionTable();

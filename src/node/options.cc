@@ -72,7 +72,12 @@ Result<Flags> ParseFlags(const std::vector<std::string>& args) {
   for (const OptionSpec& spec : OptionTable()) {
     std::string names = "--" + std::string(spec.name);
     if (!spec.alias.empty()) names.append(",-").append(spec.alias);
-    app.add_option(names, texts[std::string(spec.name)])->type_name(std::string(spec.placeholder));
+    std::string& text = texts[std::string(spec.name)];
+    if (spec.type == OptionType::kSwitch) {
+      app.add_flag(names, text);
+    } else {
+      app.add_option(names, text)->type_name(std::string(spec.placeholder));
+    }
   }
   app.add_option("--" + std::string(kConfigFlag), texts[std::string(kConfigFlag)])
       ->type_name("FILE");
@@ -136,7 +141,8 @@ Result<GivenByName> ReadFile(const std::string& path, const OptionSources& sourc
   GivenByName out;
   for (const auto& [key, node] : table) {
     const std::string where = path + " line " + std::to_string(node.source().begin.line);
-    if (FindOption(key.str()) == nullptr) {
+    const OptionSpec* spec = FindOption(key.str());
+    if (spec == nullptr) {
       return Fail(Code::kInvalidArgument, where + ": there is no option \"" +
                                               std::string(key.str()) +
                                               "\" (arima run --help lists them)");
@@ -146,6 +152,9 @@ Result<GivenByName> ReadFile(const std::string& path, const OptionSources& sourc
       given.text = text->get();
     } else if (const auto* number = node.as_integer()) {
       given.text = std::to_string(number->get());
+    } else if (const auto* truth = node.as_boolean();
+               truth != nullptr && spec->type == OptionType::kSwitch) {
+      given.text = truth->get() ? "true" : "false";
     } else {
       return Fail(Code::kInvalidArgument,
                   where + ": " + std::string(key.str()) + " must be a string or a whole number");
@@ -306,7 +315,8 @@ Result<Resolved> ResolveOptions(const std::vector<std::string>& args,
 
 void PrintOptions(std::ostream& out) {
   for (const OptionSpec& spec : OptionTable()) {
-    out << "   --" << spec.name << " " << spec.placeholder;
+    out << "   --" << spec.name;
+    if (!spec.placeholder.empty()) out << " " << spec.placeholder;
     if (!spec.alias.empty()) out << ", -" << spec.alias << " " << spec.placeholder;
     out << "  (";
     if (!spec.default_text.empty()) out << "default: " << spec.default_text << "; ";

@@ -59,6 +59,8 @@ struct Options {
   uint64_t history_max_bytes = 0;
   uint64_t history_min_revisions = 0;
 
+  bool accept_data_loss = false;
+
   std::string log_level;   // debug, info, warn, error
   std::string log_format;  // text, json
 

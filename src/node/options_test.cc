@@ -165,6 +165,21 @@ TEST(Options, FileWithUnknownKeyWrongTypeOrBadSyntaxIsRefusedWithItsLine) {
   EXPECT_THAT(Refusal(args, Sources({}, "[server]\nport = 1\n")), HasSubstr("\"server\""));
 }
 
+TEST(Options, ASwitchIsTheFlagAloneOrTrueOrFalseAnywhere) {
+  auto accepts = [](const std::vector<std::string>& args, const OptionSources& sources) {
+    auto resolved = ResolveOptions(args, sources);
+    EXPECT_TRUE(resolved) << resolved.error().message;
+    return resolved && resolved->options.accept_data_loss;
+  };
+  EXPECT_FALSE(accepts({}, Sources({})));
+  EXPECT_TRUE(accepts({"--accept-data-loss"}, Sources({})));
+  EXPECT_TRUE(accepts({"--accept-data-loss", "--node-id", "n7"}, Sources({})));
+  EXPECT_FALSE(accepts({"--accept-data-loss=false"}, Sources({"ARIMA_ACCEPT_DATA_LOSS=true"})));
+  EXPECT_TRUE(accepts({}, Sources({"ARIMA_ACCEPT_DATA_LOSS=true"})));
+  EXPECT_TRUE(accepts({"--config", "arima.toml"}, Sources({}, "accept-data-loss = true\n")));
+  EXPECT_THAT(Refusal({"--accept-data-loss=yes"}, Sources({})), HasSubstr("true or false"));
+}
+
 TEST(Options, EmptyValueIsAMistakeNotADefault) {
   EXPECT_THAT(Refusal({}, Sources({"ARIMA_NODE_ID="})), HasSubstr("ARIMA_NODE_ID"));
   EXPECT_THAT(Refusal({"--server-address="}), HasSubstr("server-address"));

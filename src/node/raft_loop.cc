@@ -268,6 +268,9 @@ void RaftLoop::ExpireReads(ReadBatch* batch, uint64_t now_ns) {
 
 void RaftLoop::HandOut(raft::Output out, uint64_t now_ns) {
   if (out.soft) {
+    if (out.soft->disabled == raft::Disabled::kDamaged && soft_.disabled != out.soft->disabled) {
+      host_->OnDamaged(WhyDamaged(out));
+    }
     soft_ = *out.soft;
     next_retry_ns_ = 0;
   }
@@ -288,6 +291,14 @@ void RaftLoop::HandOut(raft::Output out, uint64_t now_ns) {
   }
   if (out.install && snapshots_ != nullptr) snapshots_->Install(*out.install);
   NotifyHost(out);
+}
+
+std::string RaftLoop::WhyDamaged(const raft::Output& out) {
+  for (const raft::Event& event : out.events) {
+    if (event.kind == raft::EventKind::kLogRegression) return "log regression: " + event.text;
+    if (event.kind == raft::EventKind::kSafetyViolation) return "safety violation: " + event.text;
+  }
+  return "the consensus core gave up";
 }
 
 void RaftLoop::OnAccepted(std::vector<raft::ProposalAccepted> accepted) {

@@ -69,6 +69,9 @@ class RaftLoopHost {
   virtual void OnSoftState(const raft::SoftState& soft) = 0;
   virtual void OnConfChanged(std::shared_ptr<const raft::ConfState> conf) = 0;
   virtual void OnEvent(const raft::Event& event) = 0;
+  // The core found that this node lost what it had acknowledged, and why. Called before anything of
+  // that step leaves the node; durable when it returns.
+  virtual void OnDamaged(const std::string& /*what*/) {}
 };
 
 struct RaftLoopOptions {
@@ -149,6 +152,7 @@ class RaftLoop {
   void NoteDeadline(uint64_t deadline_ns);
 
   void HandOut(raft::Output out, uint64_t now_ns);
+  static std::string WhyDamaged(const raft::Output& out);
   void OnAccepted(std::vector<raft::ProposalAccepted> accepted);
   void OnRejected(std::vector<raft::ProposalRejected> rejected);
   void OnReadResults(std::vector<raft::ReadResult> results);

@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "codec/conf_codec.h"
 #include "kv/engine.h"
+#include "node/log_damage.h"
 #include "node/storage.h"
 #include "snapshot/receiver.h"
 
@@ -26,10 +27,7 @@ raft::Term TermAt(const wal::RecoveredLog& log, raft::Index index) {
 // missing, and going on would vote with a false memory.
 Status Reconcile(const wal::RecoveredLog& log, const kv::AppliedState& applied) {
   raft::Index index(applied.index);
-  const std::string advice =
-      "; acknowledged entries are missing. Keep this directory for inspection, remove the node "
-      "from "
-      "the cluster and join it again with an empty volume directory";
+  const std::string advice = "; acknowledged entries are missing";
   if (index < log.snapshot_index) {
     return Fail(Code::kCorruption, "the database ends at index " + std::to_string(applied.index) +
                                        ", the raft log begins after index " +
@@ -103,6 +101,7 @@ Result<raft::InitialState> MakeInitialState(wal::RecoveredLog log, const kv::App
   if (identity.state == IdentityState::kRemoved || LeavesOut(initial.conf, identity.member_id)) {
     initial.disabled = raft::Disabled::kRemoved;
   }
+  if (identity.state == IdentityState::kDamaged) initial.disabled = raft::Disabled::kDamaged;
   return initial;
 }
 
@@ -144,40 +143,100 @@ raft::Config MakeConfig(const Identity& identity, const ReplicaOptions& options)
   return config;
 }
 
+// Damage, as far as the log itself can tell; other errors are of another kind.
+struct OpenedLog {
+  std::unique_ptr<wal::Wal> wal;
+  std::string problem;
+};
+
+Result<OpenedLog> OpenLog(DataDir& dir, const wal::WalOptions& options, wal::RecoveredLog* log,
+                          Logger* logger) {
+  auto wal = wal::Wal::Open(dir.env(), options, log);
+  if (wal) {
+    logger->Info("log_recovered", log->text,
+                 {{"last_index", log->last.value}, {"term", log->hard_state.term.value}});
+    return OpenedLog{std::move(*wal), {}};
+  }
+  const Error& error = wal.error();
+  if (error.code == Code::kNotFound) return OpenedLog{nullptr, error.message};
+  if (error.code != Code::kCorruption) return std::unexpected(error);
+  return OpenedLog{nullptr, log->damage ? wal::DamageText(*log->damage) : error.message};
+}
+
 }  // namespace
+
+Status Replica::OpenDatabase(DataDir& dir, const Identity& identity, const StorageOptions& options,
+                             Logger* logger, CurrentDb* current) {
+  Result<CurrentDb> read = dir.ReadCurrentDb();
+  if (!read) {
+    return Fail(Code::kCorruption,
+                "which database is live cannot be told: " + read.error().message);
+  }
+  *current = *read;
+  if (!current->confirmed) {
+    Status opened_up = snapshot::ForgetFinished(dir.env(), dir.db_path(current->number));
+    if (!opened_up) return opened_up;
+  }
+  auto machine =
+      OpenStateMachine(dir, identity, current->number, OpenDb::kExisting, options, logger);
+  if (!machine) return std::unexpected(machine.error());
+  machine_ = std::move(*machine);
+  return {};
+}
+
+Status Replica::OpenStorage(DataDir& dir, const Identity& identity, const ReplicaOptions& options,
+                            Logger* logger, wal::RecoveredLog* log, OpenReport* report) {
+  if (Status whole = dir.FinishReplaceLog(); !whole) return whole;
+  CurrentDb current;
+  while (true) {
+    auto opened = OpenLog(dir, WalOptionsFor(dir, identity, options.storage), log, logger);
+    if (!opened) return std::unexpected(opened.error());
+    wal_ = std::move(opened->wal);
+    if (machine_ == nullptr) {
+      Status open = OpenDatabase(dir, identity, options.storage, logger, &current);
+      if (!open && wal_ == nullptr) open.error().message += "; besides, " + opened->problem;
+      if (!open) return open;
+    }
+    const kv::AppliedState applied = machine_->applied();
+    std::string problem = std::move(opened->problem);
+    if (wal_ != nullptr) {
+      Status agrees = FinishInstall(dir, *wal_, applied, &current, log, logger);
+      if (!agrees) return agrees;
+      agrees = Reconcile(*log, applied);
+      if (agrees) break;
+      problem = agrees.error().message;
+      if (report->log_restarted) return agrees;
+      // It is given up; closing is only for the sake of the files.
+      if (Status closed = wal_->Close(); !closed) return closed;
+      wal_.reset();
+    }
+    if (report->log_restarted) return Fail(Code::kCorruption, "raft log is corrupt: " + problem);
+    MendedLog mended = MendLog(dir, identity, options.storage,
+                               {problem, applied, options.accept_data_loss}, logger);
+    if (mended.lost) {
+      report->lost = std::move(problem);
+      report->conf = applied.conf;
+    }
+    if (!mended.status) return mended.status;
+    report->log_restarted = true;
+  }
+  CleanUp(dir, current.number, logger);
+  return {};
+}
 
 Result<std::unique_ptr<Replica>> Replica::Open(DataDir& dir, const Identity& identity,
                                                const ReplicaOptions& options,
                                                std::shared_ptr<Waker> waker, Clock* clock,
-                                               Logger* logger, uint64_t now_ns) {
+                                               Logger* logger, uint64_t now_ns,
+                                               OpenReport* report) {
   ARIMA_ASSERT(identity.data_ready);
   std::unique_ptr<Replica> replica(new Replica);
   wal::RecoveredLog log;
-  auto wal = wal::Wal::Open(dir.env(), WalOptionsFor(dir, identity, options.storage), &log);
-  if (!wal) return std::unexpected(wal.error());
-  replica->wal_ = std::move(*wal);
-  logger->Info("log_recovered", log.text,
-               {{"last_index", log.last.value}, {"term", log.hard_state.term.value}});
-
-  Result<CurrentDb> current = dir.ReadCurrentDb();
-  if (!current) {
-    return Fail(Code::kCorruption,
-                "which database is live cannot be told: " + current.error().message);
-  }
-  if (!current->confirmed) {
-    Status opened_up = snapshot::ForgetFinished(dir.env(), dir.db_path(current->number));
-    if (!opened_up) return std::unexpected(opened_up.error());
-  }
-  auto machine =
-      OpenStateMachine(dir, identity, current->number, OpenDb::kExisting, options.storage, logger);
-  if (!machine) return std::unexpected(machine.error());
-  replica->machine_ = std::move(*machine);
+  OpenReport unread;
+  Status open = replica->OpenStorage(dir, identity, options, logger, &log,
+                                     report != nullptr ? report : &unread);
+  if (!open) return std::unexpected(open.error());
   kv::AppliedState applied = replica->machine_->applied();
-  Status agrees = FinishInstall(dir, *replica->wal_, applied, &*current, &log, logger);
-  if (agrees) agrees = Reconcile(log, applied);
-  if (!agrees) return std::unexpected(agrees.error());
-  CleanUp(dir, current->number, logger);
-
   auto initial = MakeInitialState(std::move(log), applied, identity);
   if (!initial) return std::unexpected(initial.error());
   raft::Config config = MakeConfig(identity, options);

@@ -33,17 +33,30 @@ struct ReplicaOptions {
   uint32_t election_ticks = 40;
   uint32_t heartbeat_ticks = 5;
   SnapshotOptions snapshots;
+  bool accept_data_loss = false;  // of an only voter whose log is damaged
+};
+
+// What Open found besides a replica, or instead of one.
+struct OpenReport {
+  bool log_restarted = false;  // a damaged log was replaced by what is left of it
+  // Not empty: Open failed because acknowledged log is lost that other voters have. The node is to
+  // be marked damaged (node/log_damage.h); nothing was changed.
+  std::string lost;
+  std::string conf;  // with `lost`: the newest configuration that the database knows, encoded
 };
 
 class Replica {
  public:
   // Recovers log and database and reconciles them (docs/design/raft.md 4.6 R6, R7); completes the
   // install of a snapshot.
-  // kCorruption: names file, position and the next step; nothing was changed.
+  // A damaged log is mended if that costs nothing, or if the operator accepts what it costs.
+  // kCorruption: names file, position and the next step, or `report` says more; nothing was
+  // changed.
   static Result<std::unique_ptr<Replica>> Open(DataDir& dir, const Identity& identity,
                                                const ReplicaOptions& options,
                                                std::shared_ptr<Waker> waker, Clock* clock,
-                                               Logger* logger, uint64_t now_ns);
+                                               Logger* logger, uint64_t now_ns,
+                                               OpenReport* report = nullptr);
   ~Replica();
 
   void Start(MessageSink* peers, RaftLoopHost* host);
@@ -56,9 +69,15 @@ class Replica {
   wal::Wal& wal() { return *wal_; }
   const LogWriter& log_writer() const { return *log_writer_; }
   LogCutter& log_cutter() { return *log_cutter_; }
+  const LogReader& log_reader() const { return *log_reader_; }
 
  private:
   Replica() = default;
+  // Log and database, open and in agreement; what a damaged log makes of that is in `report`.
+  Status OpenStorage(DataDir& dir, const Identity& identity, const ReplicaOptions& options,
+                     Logger* logger, wal::RecoveredLog* log, OpenReport* report);
+  Status OpenDatabase(DataDir& dir, const Identity& identity, const StorageOptions& options,
+                      Logger* logger, CurrentDb* current);
 
   std::unique_ptr<wal::Wal> wal_;
   std::unique_ptr<kv::StateMachine> machine_;

@@ -60,6 +60,10 @@ class SharedState {
     MutexLock lock(&mutex_);
     return published_.view.removed;
   }
+  std::string damage() EXCLUDES(mutex_) {
+    MutexLock lock(&mutex_);
+    return published_.view.damage;
+  }
   void Publish(Published published) EXCLUDES(mutex_) {
     MutexLock lock(&mutex_);
     published_ = std::move(published);

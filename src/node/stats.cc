@@ -77,7 +77,8 @@ service::MemberProgress ProgressOf(const raft::PeerStatus& peer, uint64_t now_ns
 }  // namespace
 
 std::string StateName(const raft::SoftState& soft) {
-  if (soft.disabled == raft::Disabled::kRemoved || soft.disabled == raft::Disabled::kDead) {
+  if (soft.disabled == raft::Disabled::kRemoved || soft.disabled == raft::Disabled::kDead ||
+      soft.disabled == raft::Disabled::kDamaged) {
     return "Shutdown";
   }
   switch (soft.role) {
@@ -146,6 +147,7 @@ service::Stats BuildStats(const StatsInput& input) {
       {"snapshot_state", input.snapshot_state},
       {"compact_revision", number(input.compact_revision)},
   };
+  if (!input.identity.damage.empty()) stats.emplace_back("damage", input.identity.damage);
   for (const raft::PeerStatus& peer : core.peers) {
     std::string name = NameOf(*core.conf, peer.id);
     if (peer.learner) stats.emplace_back("learner_" + name + "_match", number(peer.match.value));

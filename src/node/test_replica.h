@@ -101,8 +101,9 @@ class TestReplica final : public MessageSink, public RaftLoopHost {
       Status made = CreateData(*dir_, &identity_, options_.storage, &logger_);
       if (!made) return made;
     }
-    auto replica =
-        Replica::Open(*dir_, identity_, options_, waker_, &clock_, &logger_, clock_.NowNs());
+    report_ = {};
+    auto replica = Replica::Open(*dir_, identity_, options_, waker_, &clock_, &logger_,
+                                 clock_.NowNs(), &report_);
     if (!replica) return std::unexpected(replica.error());
     replica_ = std::shared_ptr<Replica>(std::move(*replica));
     replica_->Start(this, this);
@@ -158,6 +159,8 @@ class TestReplica final : public MessageSink, public RaftLoopHost {
 
   // What the last Start found; the loop itself belongs to its thread while it runs.
   const raft::CoreStatus& started_as() const { return started_as_; }
+  // Of the last Start, also of one that failed.
+  const OpenReport& report() const { return report_; }
   Replica& replica() { return *replica_; }
   std::shared_ptr<Replica> shared() { return replica_; }
   DataDir& dir() { return *dir_; }
@@ -194,6 +197,7 @@ class TestReplica final : public MessageSink, public RaftLoopHost {
   std::unique_ptr<DataDir> dir_;
   Identity identity_;
   std::shared_ptr<Replica> replica_;
+  OpenReport report_;
   raft::CoreStatus started_as_;
   std::atomic<bool> stopping_ = false;
   std::thread driver_;

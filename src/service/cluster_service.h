@@ -77,6 +77,7 @@ struct NodeView {
   std::string leader_http_address;  // empty: unknown
   uint64_t store_revision = 0;
   bool removed = false;  // /store answers 410
+  std::string damage;    // not empty: acknowledged log is lost, /store answers 503 with this
 };
 
 class ClusterService {
