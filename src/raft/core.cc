@@ -14,6 +14,9 @@
 namespace arima::raft {
 namespace {
 
+// Election timeouts for which a node without a state machine waits for another one to campaign.
+constexpr uint64_t kPatience = 4;
+
 Index InitialCommit(const InitialState& initial) {
   Index commit = std::max({initial.hard_state.commit, initial.snapshot_index, initial.applied});
   return std::min(commit, initial.last);
@@ -32,10 +35,12 @@ CoreImpl::CoreImpl(const Config& config, const InitialState& initial, uint64_t n
       written_(initial.hard_state),
       disabled_(initial.disabled),
       log_(initial, InitialCommit(initial), config.entry_cache_bytes),
-      conf_(std::make_shared<const ConfState>(initial.conf)) {
+      conf_(std::make_shared<const ConfState>(initial.conf)),
+      needs_snapshot_(initial.needs_snapshot) {
   ARIMA_ASSERT(config.Validate().has_value());
   ARIMA_ASSERT(CheckConfState(initial.conf).has_value());
   ARIMA_ASSERT(term_ >= log_.last_term(), term_, log_.last_term());
+  ARIMA_ASSERT(!needs_snapshot_ || initial.applied == initial.snapshot_index, initial.applied);
   // Ids of forwarded proposals differ between the lives of a process.
   if (config.life != 0) next_forward_id_ = (SeededRandom(config.life).Next() >> 1) + 1;
   if (initial.hard_state.commit > initial.last && disabled_ == Disabled::kNone) {
@@ -94,9 +99,11 @@ void CoreImpl::On(Tick) {
     }
     return;
   }
-  // A node that is alone has nobody to wait for.
-  bool at_once = ticks_ == 1 && IsSoleVoter();
-  if (IsPromotable() && (at_once || election_elapsed_ >= election_timeout_)) {
+  // A node that is alone has nobody to wait for. One that can serve nothing lets the others go
+  // first; but if its log is the longest of a majority, nobody else can win.
+  bool at_once = ticks_ == 1 && IsSoleVoter() && !needs_snapshot_;
+  const uint64_t timeout = uint64_t{election_timeout_} * (needs_snapshot_ ? kPatience : 1);
+  if (IsPromotable() && (at_once || election_elapsed_ >= timeout)) {
     // A lost connection is no proof that the leader is gone, so it is always asked about first.
     bool pre = config_.pre_vote || short_timeout_;
     StartCampaign(pre ? CampaignKind::kPre : CampaignKind::kReal);
@@ -213,7 +220,7 @@ void CoreImpl::On(CompactTo in) { log_.CompactTo(in.index); }
 void CoreImpl::On(DiskLow in) { disk_low_ = in.low; }
 
 void CoreImpl::On(Campaign) {
-  if (role_ == Role::kLeader || !IsPromotable()) return;
+  if (role_ == Role::kLeader || !IsPromotable() || needs_snapshot_) return;
   StartCampaign(config_.pre_vote ? CampaignKind::kPre : CampaignKind::kReal);
 }
 
@@ -256,6 +263,7 @@ CoreStatus CoreImpl::GetStatus() const {
   s.confirmed_commit = leader ? rounds_.confirmed_commit() : confirmed_commit_;
   s.echo_peer_ns = leader ? 0 : echo_peer_ns_;
   s.echo_received_ns = leader ? 0 : echo_received_ns_;
+  s.needs_snapshot = needs_snapshot_;
   s.conf = conf_;
   for (const Progress& p : peers_) {
     if (p.leaving_at) continue;
@@ -273,6 +281,7 @@ CoreStatus CoreImpl::GetStatus() const {
     peer.last_contact_ns = p.contacted ? p.last_contact_ns : 0;
     peer.apply_lag = p.apply_lag;
     peer.damaged = p.damaged;
+    peer.repairing = p.repairing;
     peer.caught_up = p.CaughtUp(now_ns_, election_ns_);
   }
   return s;

@@ -244,6 +244,11 @@ struct InitialState {
   // The newest entries, contiguous and ending at `last`, to warm the cache; may be empty.
   std::vector<Entry> tail;
   Disabled disabled = Disabled::kNone;
+  // The state machine was lost, log and votes were not: `applied` is snapshot_index, `conf` the
+  // newest configuration that is known. Nothing is applied; it votes and acknowledges as before,
+  // and takes any snapshot from which its log goes on. Then it is closed: SnapshotInstalled is not
+  // for it. It campaigns only if nobody else does for a while; its driver hands leadership on.
+  bool needs_snapshot = false;
 };
 
 enum class ProgressState : uint8_t { kProbe, kReplicate, kSnapshot };
@@ -263,7 +268,8 @@ struct PeerStatus {
   uint64_t apply_lag = 0;
   // The last complete catch-up round (raft thesis 4.2.1) ended within one election timeout.
   bool caught_up = false;
-  bool damaged = false;  // it lost acknowledged log; must be replaced under a new id
+  bool damaged = false;    // it lost acknowledged log; must be replaced under a new id
+  bool repairing = false;  // it lost its state machine and is to get a snapshot
 };
 
 // A read-only picture for APIs, metrics and tests.
@@ -288,6 +294,7 @@ struct CoreStatus {
   // Leader: a quorum of the configuration in force knows on disk that it is; whom it left out may
   // be switched off (Config::confirm_removals).
   bool removals_confirmed = false;
+  bool needs_snapshot = false;  // InitialState::needs_snapshot
   std::shared_ptr<const ConfState> conf;
   std::vector<PeerStatus> peers;  // leader only; without this node
 };

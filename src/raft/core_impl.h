@@ -226,6 +226,9 @@ class CoreImpl {
   void OnPeerLoad(Progress& p, EntriesLoaded&& in);
   bool IsOwnLog(Index low, const std::vector<Entry>& entries) const;
   void SnapshotEnded(Progress& p, bool ok);
+  void RequestRepair(Progress& p);
+  void OfferRepair(Progress& p, SnapshotReady&& in);
+  bool IsUseful(const SnapshotMeta& meta) const;
   void OnSnap(const Message& m);
   void OnSnapProgress(const Message& m);
   void AckCommit();
@@ -300,6 +303,7 @@ class CoreImpl {
   std::map<MemberId, std::deque<std::pair<uint64_t, uint64_t>>> seen_forwards_;
 
   std::optional<SnapshotMeta> installing_;
+  const bool needs_snapshot_;  // InitialState::needs_snapshot
 
   // Messages that wait for durability: of the write that will be built next, of one in flight.
   struct Held {

@@ -88,7 +88,8 @@ void Add(Hasher& h, const Progress& p) {
         p.acked_round, p.echo_peer_ns, p.echo_received_ns, p.heartbeat_round, p.heartbeat_match);
   h.All(p.catch_up_target, p.catch_up_start_ns, uint64_t{p.catch_up_fast}, p.leaving_at,
         p.leaving_round, uint64_t{p.leaving_ticks}, uint64_t{p.want_empty},
-        uint64_t{p.snapshot_reported}, p.inflights.byte_limit());
+        uint64_t{p.snapshot_reported}, p.inflights.byte_limit(), uint64_t{p.repairing},
+        p.repair_id);
   h.Add(uint64_t{p.inflights.count()});
   for (uint32_t i = 0; i < p.inflights.count(); ++i) {
     h.All(p.inflights.At(i).last, p.inflights.At(i).bytes);
@@ -171,7 +172,7 @@ uint64_t CoreImpl::Digest() const {
     h.All(origin, uint64_t{ranges.size()});
     for (const auto& [first, end] : ranges) h.All(first, end);
   }
-  h.Add(uint64_t{installing_.has_value()});
+  h.All(uint64_t{needs_snapshot_}, uint64_t{installing_.has_value()});
   if (installing_) Add(h, *installing_);
   h.All(uint64_t{gated_.size()}, uint64_t{held_.size()});
   for (const Message& m : gated_) Add(h, m);

@@ -203,7 +203,7 @@ void CoreImpl::CheckQuorumOrStepDown() {
 }
 
 void CoreImpl::OnTimeoutNow(const Message& m) {
-  if (role_ != Role::kFollower || leader_ != m.from || !IsPromotable()) return;
+  if (role_ != Role::kFollower || leader_ != m.from || !IsPromotable() || needs_snapshot_) return;
   // A late one, of a transfer that was given up, meets another end of the log.
   if (log_.last_id() != EntryId{m.last_term, m.last_index}) return;
   StartCampaign(CampaignKind::kForce);

@@ -86,7 +86,8 @@ arima::Status CoreImpl::CheckInvariants() const {
          "pending configurations are in the log");
   c.Hold(unapplied_confs_.empty() || unapplied_confs_.begin()->first > log_.applying(),
          "kept configurations are not applied");
-  c.Hold(!installing_ || installing_->index > log_.commit(), "snapshot above commit");
+  c.Hold(!installing_ || needs_snapshot_ || installing_->index > log_.commit(),
+         "snapshot above commit");
   c.Hold(votes_.empty() || role_ == Role::kCandidate || role_ == Role::kPreCandidate,
          "votes are for candidates");
   c.Hold(disabled_ == Disabled::kNone || role_ == Role::kFollower, "disabled nodes follow");

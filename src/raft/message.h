@@ -24,7 +24,8 @@ enum class MessageType : uint8_t {
   kHeartbeat = 7,       // commit, commit_term, match, round, clocks
   kHeartbeatResp = 8,   // round, echo_ns, peer_ns, last_index
   kSnap = 9,            // snapshot (control only; bytes go by a side stream)
-  kSnapProgress = 10,   // snapshot.snapshot_id, received_bytes, reject = failed
+  kSnapProgress = 10,   // snapshot.snapshot_id, received_bytes, reject = failed; id 0: the sender
+                        // lost its state machine and asks for a snapshot
   kTimeoutNow = 11,     // last_index, last_term, transfer_id
   kTransferReq = 12,    // target: a follower forwards an operator's wish to the leader
   kPropose = 13,        // proposals: forwarded to the leader

@@ -117,7 +117,7 @@ void CoreImpl::BuildWrite() {
 }
 
 bool CoreImpl::CanApply() const {
-  if (installing_ || own_load_ || own_load_failed_) return false;
+  if (installing_ || needs_snapshot_ || own_load_ || own_load_failed_) return false;
   if (disabled_ == Disabled::kDamaged) return false;  // nobody is served from here any more
   if (std::min(log_.commit(), log_.stable()) <= log_.applying()) return false;
   return handed_over_bytes_ < kApplyWindow * config_.max_apply_bytes;

@@ -32,6 +32,8 @@ void Progress::BecomeSnapshot() {
   state = ProgressState::kSnapshot;
   pending_snapshot = Index(0);
   snapshot_id = 0;
+  repairing = false;
+  repair_id = 0;
   paused = false;
   inflights.Reset();
 }

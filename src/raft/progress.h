@@ -44,6 +44,11 @@ struct Progress {
   Index pending_snapshot;    // kSnapshot: index of the one on its way; 0 = not made yet
   uint64_t snapshot_id = 0;  // ... and its id
 
+  // It follows by the log, but lost its state machine: a snapshot is made for it, or on its way;
+  // its id once there is one.
+  bool repairing = false;
+  uint64_t repair_id = 0;
+
   bool contacted = false;  // last_contact_ns is valid
   uint64_t last_contact_ns = 0;
   uint64_t apply_lag = 0;

@@ -31,8 +31,35 @@ void CoreImpl::RequestSnapshot(Progress& p) {
                std::to_string(log_.first().value));
 }
 
+// The peer goes on by the log meanwhile: its acknowledgements count as before. What it gets must
+// not be older than the log it has, and its log begins at or below what it has acknowledged and is
+// committed.
+void CoreImpl::RequestRepair(Progress& p) {
+  if (p.repairing || p.damaged || p.leaving_at || !p.match) return;
+  if (p.state == ProgressState::kSnapshot) return;  // it gets one anyway
+  p.repairing = true;
+  p.repair_id = 0;
+  if (needs_snapshot_) return;  // all this node can do is not to hand leadership to it
+  Index at_least = std::max(log_.snapshot().index, std::min(p.match, log_.commit()));
+  out_.snapshot_requests.push_back({p.id, at_least});
+  if (std::exchange(p.snapshot_reported, true)) return;
+  AddEvent(EventKind::kSnapshotNeeded, p.id, "lost its state machine, but not its log");
+}
+
+void CoreImpl::OfferRepair(Progress& p, SnapshotReady&& in) {
+  if (!in.ok || !in.meta.index || in.meta.index > log_.applying()) {
+    p.repairing = false;  // it asks again
+    return;
+  }
+  p.repair_id = in.meta.snapshot_id;
+  Message m = Make(MessageType::kSnap, p.id);
+  m.snapshot = std::move(in.meta);
+  Send(std::move(m));
+}
+
 void CoreImpl::On(SnapshotReady&& in) {
   Progress* p = FindPeer(in.to);
+  if (p != nullptr && p->repairing) return OfferRepair(*p, std::move(in));
   if (p == nullptr || p->state != ProgressState::kSnapshot || p->pending_snapshot) return;
   if (!in.ok || !in.meta.index || in.meta.index > log_.applying()) {
     SnapshotEnded(*p, false);
@@ -47,6 +74,7 @@ void CoreImpl::On(SnapshotReady&& in) {
 
 void CoreImpl::On(SnapshotSent in) {
   Progress* p = FindPeer(in.to);
+  if (p != nullptr && p->repairing && p->repair_id == in.snapshot_id) p->repairing = false;
   if (p == nullptr || p->state != ProgressState::kSnapshot || p->snapshot_id != in.snapshot_id) {
     return;
   }
@@ -59,6 +87,8 @@ void CoreImpl::OnSnapProgress(const Message& m) {
   p->contacted = true;
   p->last_contact_ns = now_ns_;
   if (!p->damaged) p->recent_active = true;
+  if (!m.reject && m.snapshot.snapshot_id == 0) return RequestRepair(*p);
+  if (m.reject && p->repairing && p->repair_id == m.snapshot.snapshot_id) p->repairing = false;
   if (m.reject && p->state == ProgressState::kSnapshot &&
       p->snapshot_id == m.snapshot.snapshot_id) {
     SnapshotEnded(*p, false);
@@ -154,7 +184,8 @@ void CoreImpl::OnSnap(const Message& m) {
   if (short_timeout_) RedrawElectionTimeout();
   leader_contacted_ = true;
   leader_contact_ns_ = now_ns_;
-  if (disabled_ == Disabled::kNone && m.snapshot.index <= log_.commit()) AckCommit();
+  if (disabled_ != Disabled::kNone || needs_snapshot_) return;
+  if (m.snapshot.index <= log_.commit()) AckCommit();
 }
 
 // Tells the leader where this node stands, so that it can go on from there.
@@ -176,11 +207,9 @@ void CoreImpl::On(SnapshotReceived&& in) {
   const SnapshotMeta& meta = in.meta;
   if (role_ != Role::kFollower || disabled_ != Disabled::kNone || installing_) return;
   if (meta.index.value > kPositionMax || meta.term > term_ || !meta.term) return;
-  if (meta.index <= log_.commit()) return AckCommit();
-  // A snapshot that does not know this node would take it out of the cluster by the back door.
-  if (!CheckConfState(meta.conf) || !meta.conf.members.contains(config_.id)) return;
-  if (meta.conf.index < conf_->index || meta.conf.index > meta.index) return;
-  if (log_.Has({meta.term, meta.index})) {
+  if (!needs_snapshot_ && meta.index <= log_.commit()) return AckCommit();
+  if (!IsUseful(meta)) return;
+  if (!needs_snapshot_ && log_.Has({meta.term, meta.index})) {
     CommitTo(meta.index);
     return AckCommit();
   }
@@ -188,8 +217,19 @@ void CoreImpl::On(SnapshotReceived&& in) {
   out_.install = InstallSnapshot{meta};
 }
 
+bool CoreImpl::IsUseful(const SnapshotMeta& meta) const {
+  // A snapshot that does not know this node would take it out of the cluster by the back door.
+  if (!CheckConfState(meta.conf) || !meta.conf.members.contains(config_.id)) return false;
+  if (meta.conf.index > meta.index) return false;
+  if (!needs_snapshot_) return meta.conf.index >= conf_->index;
+  // The log must go on from it: from an entry that both have, or beyond its committed part.
+  if (meta.index < log_.snapshot().index) return false;
+  return log_.Has({meta.term, meta.index}) || meta.index > log_.commit();
+}
+
 void CoreImpl::On(SnapshotInstalled&& in) {
-  if (!installing_ || installing_->index != in.meta.index || installing_->term != in.meta.term) {
+  if (needs_snapshot_ || !installing_ || installing_->index != in.meta.index ||
+      installing_->term != in.meta.term) {
     return;
   }
   SnapshotMeta meta = std::move(*installing_);

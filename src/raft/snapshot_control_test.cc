@@ -345,6 +345,148 @@ TEST(SnapshotControl, AJoiningNodeWithoutAnyLogIsBroughtInByASnapshot) {
   EXPECT_EQ(c[2].status().conf->learners.at(0), MemberId(2));
 }
 
+// 1 leads, all are level at index 9, and 3 has cut its log below 5 before its state machine was
+// lost.
+TestCluster Emptied(const std::vector<uint64_t>& voters = {1, 2, 3}) {
+  TestCluster c(voters);
+  c.Campaign(1);
+  for (int i = 0; i < 7; ++i) c.Propose(1, "x");
+  c.TickAll(2);
+  TestNode& node = c[3];
+  node.needs_snapshot = true;
+  node.snapshot = node.log.at(Index(4)).id();
+  node.log.erase(node.log.begin(), node.log.upper_bound(Index(4)));
+  node.durable_applied = Index(4);
+  node.applied.clear();
+  c.Start(3);
+  c.TickAll(2);
+  return c;
+}
+
+Message Wants() {
+  Message wants;
+  wants.type = MessageType::kSnapProgress;
+  return wants;
+}
+
+TEST(LostStateMachine, TheLogIsAcknowledgedAndNothingIsApplied) {
+  TestCluster c = Emptied();
+  c.Isolate(2);  // 1 commits with 3, or not at all
+  uint64_t before = c[1].commit();
+  c.Propose(1, "y");
+  c.TickAll(2);
+  EXPECT_EQ(c[1].commit(), before + 1);
+  EXPECT_EQ(c[3].commit(), before + 1);
+  EXPECT_TRUE(c[3].applied.empty());
+  EXPECT_TRUE(c[3].status().needs_snapshot);
+}
+
+TEST(LostStateMachine, ANodeVotesAndDoesNotCampaign) {
+  TestCluster c = Emptied();
+  c.Isolate(1);
+  c.TickAll(40);
+  EXPECT_FALSE(c[3].Saw(EventKind::kCampaign));
+  EXPECT_TRUE(c[2].leads()) << "with the vote of 3";
+  c.Step(3, Campaign{});
+  EXPECT_EQ(c[3].role(), Role::kFollower);
+}
+
+TEST(LostStateMachine, ThePeerIsSentASnapshotWhileItFollowsByTheLog) {
+  TestCluster c = Emptied();
+  for (int i = 0; i < 3; ++i) c.Receive(1, 3, 2, Wants());
+  ASSERT_EQ(c[1].snapshot_requests.size(), 1u) << "however often it asks";
+  EXPECT_EQ(c[1].snapshot_requests[0].to, MemberId(3));
+  EXPECT_EQ(c[1].snapshot_requests[0].at_least, Index(9));
+  EXPECT_TRUE(Peer(c, 3).repairing);
+  c.TakeWire();
+  c.Step(1, SnapshotReady{MemberId(3), Meta(c, 9), true});
+  ASSERT_EQ(c.wire().size(), 1u);
+  EXPECT_EQ(c.wire()[0].type, MessageType::kSnap);
+  EXPECT_EQ(Peer(c, 3).state, ProgressState::kReplicate);
+  c.Propose(1, "y");
+  EXPECT_EQ(c[3].last(), 10u);
+  c.Step(1, SnapshotSent{MemberId(3), 1, true});
+  EXPECT_FALSE(Peer(c, 3).repairing);
+}
+
+TEST(LostStateMachine, AFailureIsAskedAgain) {
+  TestCluster c = Emptied();
+  c.Receive(1, 3, 2, Wants());
+  c.Step(1, SnapshotReady{MemberId(3), {}, false});
+  c.Receive(1, 3, 2, Wants());
+  ASSERT_EQ(c[1].snapshot_requests.size(), 2u);
+  c.Step(1, SnapshotReady{MemberId(3), Meta(c, 9, 5), true});
+  Message failed = Wants();
+  failed.snapshot.snapshot_id = 5;
+  failed.reject = true;
+  c.Receive(1, 3, 2, failed);
+  EXPECT_FALSE(Peer(c, 3).repairing);
+  c.Receive(1, 3, 2, Wants());
+  EXPECT_EQ(c[1].snapshot_requests.size(), 3u);
+}
+
+TEST(LostStateMachine, ASnapshotBelowTheCommitIndexIsInstalledIfTheLogGoesOnFromIt) {
+  TestCluster c = Emptied();
+  c.Step(3, SnapshotReceived{Meta(c, 3), MemberId(1), Term(2)});
+  EXPECT_TRUE(c[3].installs.empty()) << "entry 4 would be missing";
+  SnapshotMeta other = Meta(c, 7);
+  other.term = Term(1);
+  c.Step(3, SnapshotReceived{other, MemberId(1), Term(2)});
+  EXPECT_TRUE(c[3].installs.empty()) << "contradicts what is committed";
+  c.Step(3, SnapshotReceived{Meta(c, 7), MemberId(1), Term(2)});
+  ASSERT_EQ(c[3].installs.size(), 1u);
+  EXPECT_EQ(c[3].installs[0].index, Index(7));
+  EXPECT_EQ(c[3].last(), 9u) << "the log stays";
+}
+
+TEST(LostStateMachine, ASnapshotBeyondTheLogIsInstalled) {
+  TestCluster c = Emptied();
+  c.Isolate(3);
+  for (int i = 0; i < 5; ++i) c.Propose(1, "z");
+  c.Step(3, SnapshotReceived{Meta(c, 13), MemberId(1), Term(2)});
+  EXPECT_EQ(c[3].installs.size(), 1u);
+}
+
+// 2 has missed the last entries, and 1, who has them too, is gone.
+TEST(LostStateMachine, WithTheLongestLogOfAMajorityItLeadsUntilAnotherHasIt) {
+  TestCluster c = Emptied();
+  c.Isolate(2);
+  c.Propose(1, "y");
+  c.TickAll(2);
+  c.Isolate(1);
+  c.TickAll(100);
+  ASSERT_TRUE(c[3].leads()) << "nobody else can win";
+  EXPECT_TRUE(c[3].applied.empty());
+  EXPECT_EQ(c[2].applied.back().entry.kind, EntryKind::kNoop) << "2 has all of it now";
+  c.Step(3, Transfer{});
+  c.Deliver();
+  EXPECT_TRUE(c[2].leads());
+}
+
+TEST(LostStateMachine, ItDoesNotTakeOverAndDoesNotHandToItsLike) {
+  TestCluster c = Emptied();
+  c.Step(1, Transfer{MemberId(3)});
+  c.TickAll(30);
+  EXPECT_FALSE(c[3].Saw(EventKind::kCampaign));
+  c.Isolate(1);
+  c.TickAll(40);
+  ASSERT_TRUE(c[2].leads());
+  c.Receive(2, 3, c[2].term(), Wants());
+  c.Heal();
+  c.TickAll(2);
+  c.Step(2, Transfer{});
+  c.Deliver();
+  EXPECT_TRUE(c[1].leads());
+}
+
+TEST(LostStateMachine, LeadershipIsHandedToAnother) {
+  TestCluster c = Emptied({1, 3, 4});
+  c.Receive(1, 3, 2, Wants());
+  c.Step(1, Transfer{});
+  c.Deliver();
+  EXPECT_TRUE(c[4].leads());
+}
+
 TEST(Compaction, KeepsTheTermOfItsPointAndEverythingAbove) {
   TestCluster c({1});
   c.Tick(1);

@@ -63,6 +63,7 @@ struct TestNode {
   std::map<Index, Entry> log;
   ConfState conf;  // at `applied`
   Index durable_applied;
+  bool needs_snapshot = false;  // the state machine is lost
   // What is under way.
   std::deque<Write> writes;
   bool hold_writes = false;  // CompleteWrite() one by one
@@ -145,6 +146,7 @@ class TestCluster {
     s.last = node.log.empty() ? node.snapshot.index : node.log.rbegin()->first;
     s.conf = node.conf;
     s.applied = node.durable_applied;
+    s.needs_snapshot = node.needs_snapshot;
     for (const auto& [index, entry] : node.log) {
       if (s.term_runs.empty() || s.term_runs.back().term != entry.term) {
         s.term_runs.push_back(entry.id());

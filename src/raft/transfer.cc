@@ -28,7 +28,7 @@ MemberId CoreImpl::MostCaughtUpVoter() const {
   const Progress* best = nullptr;
   for (const Progress& p : peers_) {
     bool votes = std::find(conf_->voters.begin(), conf_->voters.end(), p.id) != conf_->voters.end();
-    if (!votes || p.damaged || p.state == ProgressState::kSnapshot) continue;
+    if (!votes || p.damaged || p.repairing || p.state == ProgressState::kSnapshot) continue;
     bool better = best == nullptr || (IsLive(p) && !IsLive(*best)) ||
                   (IsLive(p) == IsLive(*best) && p.match > best->match);
     if (better) best = &p;
