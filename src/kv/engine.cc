@@ -36,6 +36,8 @@ Status Engine::Checkpoint(const std::string& dir) {
   return Fail(Code::kNotSupported, "make checkpoint " + dir + ": this engine keeps no files");
 }
 
+void Engine::ReportCorruption(const Error& /*error*/) {}
+
 Result<uint64_t> ContentDigest(const Engine& engine) {
   uint64_t digest = 0;
   std::unique_ptr<Iterator> it = engine.NewIterator({.fill_cache = false});

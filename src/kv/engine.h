@@ -165,6 +165,10 @@ class Engine {
   virtual Status Checkpoint(const std::string& dir);
 
   virtual EngineHealth health() const = 0;
+  // Somebody found that what is stored cannot be true, in a way that the engine does not see itself
+  // (a record that does not decode, a checkpoint that a peer refused). health() tells from then on;
+  // whoever owns the engine decides. Default: nothing, for engines that no disk can damage.
+  virtual void ReportCorruption(const Error& error);
   // Leaves kNoSpace after space was made; any other error stays and is returned. May block.
   virtual Status Resume() = 0;
 

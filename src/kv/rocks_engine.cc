@@ -129,6 +129,9 @@ class RocksEngine final : public Engine {
   Status CompactAll() override;
   Status Checkpoint(const std::string& dir) override;
   EngineHealth health() const override { return listener_->health(); }
+  void ReportCorruption(const Error& error) override {
+    listener_->Note({.code = Code::kCorruption, .message = error.message});
+  }
   Status Resume() override;
   EngineStats stats() const override;
 

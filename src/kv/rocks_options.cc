@@ -134,7 +134,9 @@ Code CodeOf(const rocksdb::Status& status) {
   if (status.IsNoSpace() || status.subcode() == rocksdb::Status::kSpaceLimit) {
     return Code::kDiskFull;
   }
-  if (status.IsCorruption()) return Code::kCorruption;
+  // A file that the manifest or CURRENT names and that is not there: RocksDB itself deletes none of
+  // those.
+  if (status.IsCorruption() || status.IsPathNotFound()) return Code::kCorruption;
   if (status.IsIOError()) return Code::kIo;
   if (status.IsNotSupported()) return Code::kNotSupported;
   if (status.IsShutdownInProgress()) return Code::kUnavailable;

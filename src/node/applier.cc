@@ -82,6 +82,9 @@ bool Applier::Clean() {
   if (clean_failed_) return false;
   Result<bool> more = machine_.CleanStep();
   if (more) return *more;
+  if (more.error().code == Code::kCorruption) {
+    machine_.engine().ReportCorruption(more.error());
+  }
   if (more.error().code != Code::kDiskFull) {
     clean_failed_ = true;
     logger_.Error("history_not_cleaned",
@@ -137,6 +140,14 @@ bool Applier::Apply(std::span<const raft::ApplyItem> items) {
   std::vector<kv::ApplyResult> results;
   if (Status applied = ApplyPatiently(records, &results); !applied) {
     if (applied.error().code == Code::kUnavailable) return false;  // stopping
+    if (applied.error().code == Code::kCorruption) {
+      machine_.engine().ReportCorruption(applied.error());
+      logger_.Error(
+          "apply_stopped",
+          "the database is damaged, nothing more is applied to it: " + applied.error().message,
+          {{"index", records.front().index}});
+      return false;
+    }
     logger_.Fatal("apply_failed",
                   "the database refused a committed batch: " + applied.error().ToString(),
                   {{"index", records.front().index}});

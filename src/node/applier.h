@@ -37,7 +37,8 @@ class Applier final : public ApplySink {
 
  private:
   void Run();
-  // False: the node stops, and the disk is full; nothing more can be applied.
+  // False: nothing more can be applied in this life of the replica. The node stops and the disk is
+  // full, or the database is damaged, which its health tells.
   bool ApplyAll(std::vector<std::vector<raft::ApplyItem>> batches);
   bool Apply(std::span<const raft::ApplyItem> items);
   // Removes a piece of what history has left behind. False: nothing more to do now.

@@ -21,7 +21,10 @@ constexpr std::string_view kBadLogPrefix = "wal.bad-";
 constexpr std::string_view kPartLogName = "wal.part";
 constexpr std::string_view kNewLogName = "wal.new";
 constexpr std::string_view kStandInName = "stand-in";
-constexpr uint32_t kCurrentDbVersion = 2;  // version 1 was the number alone
+constexpr std::string_view kBadSuffix = ".bad";
+// Version 1 was the number alone, version 2 had no state.
+constexpr uint32_t kCurrentDbVersion = 3;
+constexpr size_t kDamageBytesMax = 4 << 10;
 
 std::optional<uint64_t> NumberBehind(std::string_view prefix, std::string_view name) {
   if (!name.starts_with(prefix)) return std::nullopt;
@@ -38,11 +41,15 @@ std::optional<uint64_t> TrashNumber(std::string_view name) {
   return NumberBehind(kTrashPrefix, name);
 }
 
+bool IsBadDb(std::string_view name) {
+  return name.ends_with(kBadSuffix) && DbNumber(name.substr(0, name.size() - kBadSuffix.size()));
+}
+
 bool OwnName(std::string_view name) {
   return name == "LOCK" || name == kLogName || name.starts_with("wal.") || name == kStandInName ||
          name == "io_poison" || name.starts_with("identity") || name.starts_with("CURRENT_DB") ||
-         name.starts_with(kCheckpointPrefix) || name == kReceiveName || DbNumber(name).has_value() ||
-         TrashNumber(name).has_value();
+         name.starts_with(kCheckpointPrefix) || name == kReceiveName ||
+         DbNumber(name).has_value() || TrashNumber(name).has_value() || IsBadDb(name);
 }
 
 }  // namespace
@@ -88,6 +95,10 @@ std::string DataDir::db_path(uint64_t number) const {
   return env::JoinPath(path_, std::string(kDbPrefix) + std::to_string(number));
 }
 
+std::string DataDir::bad_db_path(uint64_t number) const {
+  return db_path(number) + std::string(kBadSuffix);
+}
+
 std::string DataDir::receive_path() const { return env::JoinPath(path_, kReceiveName); }
 
 std::string DataDir::checkpoint_path(uint64_t snapshot_id) const {
@@ -107,26 +118,34 @@ Status DataDir::WriteIdentity(Identity* identity) {
                           identity->generation);
 }
 
-Result<CurrentDb> DataDir::ReadCurrentDb() {
-  auto content = ReadCheckedFile(env_, env::JoinPath(path_, "CURRENT_DB"));
+Result<CurrentDb> DataDir::ReadCurrentDb(bool* mended) {
+  const std::string path = env::JoinPath(path_, "CURRENT_DB");
+  auto content = ReadCheckedFile(env_, path);
   if (!content) return std::unexpected(content.error());
+  if (mended != nullptr) *mended = content->mended;
   current_db_generation_ = content->generation;
   ByteReader in(content->bytes);
   CurrentDb current;
   current.number = in.U64();
-  if (!in.ok()) return Fail(Code::kCorruption, path_ + "/CURRENT_DB is malformed");
+  if (!in.ok()) return Fail(Code::kCorruption, path + " is malformed");
   if (in.done()) return current;
-  uint32_t version = in.U32();
-  current.snapshot_id = in.U64();
-  uint8_t confirmed = in.U8();
-  current.confirmed = confirmed == 1;
+  const uint32_t version = in.U32();
   if (in.ok() && version > kCurrentDbVersion) {
-    return Fail(Code::kNotSupported, path_ + "/CURRENT_DB is of version " +
-                                         std::to_string(version) +
+    return Fail(Code::kNotSupported, path + " is of version " + std::to_string(version) +
                                          "; start the release that wrote it, or a later one");
   }
-  if (!in.done() || confirmed > 1 || version != kCurrentDbVersion) {
-    return Fail(Code::kCorruption, path_ + "/CURRENT_DB is malformed");
+  current.snapshot_id = in.U64();
+  const uint8_t confirmed = in.U8();
+  current.confirmed = confirmed == 1;
+  uint8_t state = 0;
+  if (version >= 3) {
+    state = in.U8();
+    current.damage = in.Bytes();
+  }
+  current.state = static_cast<DbState>(state);
+  if (!in.done() || confirmed > 1 || version < 2 ||
+      state > static_cast<uint8_t>(DbState::kEmptied)) {
+    return Fail(Code::kCorruption, path + " is malformed");
   }
   return current;
 }
@@ -138,6 +157,8 @@ Status DataDir::WriteCurrentDb(const CurrentDb& current) {
   out.U32(kCurrentDbVersion);
   out.U64(current.snapshot_id);
   out.U8(current.confirmed ? 1 : 0);
+  out.U8(static_cast<uint8_t>(current.state));
+  out.Bytes(std::string_view(current.damage).substr(0, kDamageBytesMax));
   return WriteCheckedFile(env_, env::JoinPath(path_, "CURRENT_DB"), bytes,
                           ++current_db_generation_);
 }
@@ -147,11 +168,31 @@ Status DataDir::WriteCurrentDb(const CurrentDb& current) {
 Status DataDir::InstallReceived(uint64_t snapshot_id) {
   Result<CurrentDb> current = ReadCurrentDb();
   if (!current) return std::unexpected(current.error());
-  CurrentDb next{current->number + 1, snapshot_id, false};
+  CurrentDb next{.number = current->number + 1, .snapshot_id = snapshot_id, .confirmed = false};
   if (Status gone = MoveToTrash(db_path(next.number)); !gone) return gone;
   if (Status moved = env_.Rename(receive_path(), db_path(next.number)); !moved) return moved;
   if (Status synced = env_.SyncDir(path_); !synced) return synced;
   return WriteCurrentDb(next);
+}
+
+// Older ones go first: the new one may need their space.
+Status DataDir::SetAside(uint64_t number) {
+  auto present = env::Exists(env_, db_path(number));
+  if (!present) return std::unexpected(present.error());
+  if (!*present) return {};  // done before, or it vanished
+  if (Status gone = DiscardBadDbs(); !gone) return gone;
+  if (Status moved = env_.Rename(db_path(number), bad_db_path(number)); !moved) return moved;
+  return env_.SyncDir(path_);
+}
+
+Status DataDir::DiscardBadDbs() {
+  auto names = env_.List(path_);
+  if (!names) return std::unexpected(names.error());
+  for (const std::string& name : *names) {
+    if (!IsBadDb(name)) continue;
+    if (Status gone = MoveToTrash(env::JoinPath(path_, name)); !gone) return gone;
+  }
+  return {};
 }
 
 Status DataDir::DiscardReceived() { return MoveToTrash(receive_path()); }
@@ -228,6 +269,7 @@ Status DataDir::DiscardData() {
   }
   if (Status gone = DiscardReceived(); !gone) return gone;
   if (Status gone = DiscardCheckpoints(); !gone) return gone;
+  if (Status gone = DiscardBadDbs(); !gone) return gone;
   auto names = env_.List(path_);
   if (!names) return std::unexpected(names.error());
   for (const std::string& name : *names) {

@@ -5,6 +5,7 @@
 //   CURRENT_DB(.copy) the live database directory: CurrentDb
 //   wal/             log segments
 //   db-<n>/          RocksDB
+//   db-<n>.bad/      a database that was found damaged; the newest one only, for people
 //   db.recv/         a snapshot that is being received, or was; at most one
 //   snap-<id>/       a checkpoint that other nodes are sent; none survives a restart
 //   wal.bad-<n>/     a damaged log, kept for inspection; the newest kBadLogsMax of them
@@ -35,10 +36,16 @@ namespace arima::node {
 // Which database is live, and whether a snapshot put it there. Until the log was reset to that
 // snapshot (docs/design/raft.md 4.6 R7), it stands unconfirmed: only then may the database be ahead
 // of the log.
+// kDamaged: it is to be set aside before anything else; kEmptied: it was made in the place of a
+// damaged one, and may be behind the begin of the log until a snapshot arrives.
+enum class DbState : uint8_t { kWhole = 0, kDamaged = 1, kEmptied = 2 };
+
 struct CurrentDb {
   uint64_t number = 0;
   uint64_t snapshot_id = 0;  // that it was installed from; 0: none
   bool confirmed = true;
+  DbState state = DbState::kWhole;
+  std::string damage{};  // unless kWhole: what was found, for people; at most kDamageBytesMax
   friend bool operator==(const CurrentDb&, const CurrentDb&) = default;
 };
 
@@ -54,6 +61,7 @@ class DataDir {
   const std::string& path() const { return path_; }
   std::string wal_path() const;
   std::string db_path(uint64_t number) const;
+  std::string bad_db_path(uint64_t number) const;
   std::string receive_path() const;
   std::string checkpoint_path(uint64_t snapshot_id) const;
   std::string part_log_path() const;
@@ -64,14 +72,17 @@ class DataDir {
   // Bumps the generation; durable when ok.
   Status WriteIdentity(Identity* identity);
 
-  // kNotFound: none was ever live.
-  Result<CurrentDb> ReadCurrentDb();
+  // kNotFound: none was ever live. `mended` (may be null): a damaged copy was rewritten.
+  Result<CurrentDb> ReadCurrentDb(bool* mended = nullptr);
   Status WriteCurrentDb(const CurrentDb& current);
 
   // Makes the finished snapshot in receive_path() the live database, unconfirmed. Nobody may have a
   // database open. After an error or a crash either the old database is live or the new one.
   Status InstallReceived(uint64_t snapshot_id);
   Status DiscardReceived();
+  // Gives the database directory `number` the name bad_db_path(number), durably, and removes those
+  // that were set aside before. May be repeated. Nobody may have it open.
+  Status SetAside(uint64_t number);
   // Whatever checkpoints an older life left.
   Status DiscardCheckpoints();
 
@@ -101,6 +112,7 @@ class DataDir {
   Status CheckFresh();
 
  private:
+  Status DiscardBadDbs();
   DataDir(env::Env* env, std::string path, std::unique_ptr<env::FileLock> lock);
   std::string new_log_path() const;
   Status RemoveBadLogs(size_t keep);

@@ -88,7 +88,7 @@ TEST_F(DataDirTest, KeepsTheNumberOfTheLiveDatabase) {
   dir.reset();
   dir = Open();
   EXPECT_EQ(*dir->ReadCurrentDb(), CurrentDb{2});
-  CurrentDb installed{3, 77, false};
+  CurrentDb installed{3, 77, false, DbState::kEmptied, "block 7 of a table"};
   ASSERT_TRUE(dir->WriteCurrentDb(installed));
   EXPECT_EQ(*dir->ReadCurrentDb(), installed);
 }
@@ -104,9 +104,50 @@ TEST_F(DataDirTest, ReadsWhatAnOlderReleaseSaidOfTheLiveDatabase) {
   EXPECT_EQ(dir->ReadCurrentDb()->number, 6u);
 }
 
+// Version 2 knew no damage.
+TEST_F(DataDirTest, ReadsVersionTwoAsAWholeDatabase) {
+  auto dir = Open();
+  std::string bytes;
+  ByteWriter out(&bytes);
+  out.U64(5);
+  out.U32(2);
+  out.U64(77);
+  out.U8(0);
+  ASSERT_TRUE(WriteCheckedFile(env_, "vol/CURRENT_DB", bytes, 1));
+  EXPECT_EQ(*dir->ReadCurrentDb(), (CurrentDb{5, 77, false}));
+}
+
+TEST_F(DataDirTest, TellsWhenACopyOfWhichDatabaseIsLiveWasMended) {
+  auto dir = Open();
+  ASSERT_TRUE(dir->WriteCurrentDb({.number = 1}));
+  bool mended = true;
+  ASSERT_TRUE(dir->ReadCurrentDb(&mended));
+  EXPECT_FALSE(mended);
+  ASSERT_TRUE(env_.Unlink("vol/CURRENT_DB.copy"));
+  ASSERT_TRUE(dir->ReadCurrentDb(&mended));
+  EXPECT_TRUE(mended);
+}
+
+TEST_F(DataDirTest, SetsOneDatabaseAsideAndForgetsThoseBefore) {
+  auto dir = Open();
+  for (const char* path : {"vol/db-1", "vol/db-2"}) ASSERT_TRUE(env::MakeDirs(env_, path));
+  MakeFile("vol/db-2/f");
+  ASSERT_TRUE(dir->SetAside(1));
+  EXPECT_TRUE(Exists("vol/db-1.bad"));
+  ASSERT_TRUE(dir->SetAside(2));
+  ASSERT_TRUE(dir->SetAside(2)) << "it may be repeated";
+  EXPECT_FALSE(Exists("vol/db-1.bad"));
+  EXPECT_TRUE(Exists("vol/db-2.bad/f"));
+  EXPECT_TRUE(dir->CheckFresh());
+  ASSERT_TRUE(dir->DiscardOtherDbs(3));
+  EXPECT_TRUE(Exists("vol/db-2.bad/f"));
+  ASSERT_TRUE(dir->DiscardData());
+  EXPECT_FALSE(Exists("vol/db-2.bad"));
+}
+
 TEST_F(DataDirTest, RefusesWhatALaterReleaseOrNobodySaidOfTheLiveDatabase) {
   auto dir = Open();
-  for (uint32_t version : {0u, 1u, 3u}) {
+  for (uint32_t version : {0u, 1u, 4u}) {
     std::string bytes;
     ByteWriter out(&bytes);
     out.U64(5);
@@ -116,7 +157,7 @@ TEST_F(DataDirTest, RefusesWhatALaterReleaseOrNobodySaidOfTheLiveDatabase) {
     ASSERT_TRUE(WriteCheckedFile(env_, "vol/CURRENT_DB", bytes, 1));
     auto read = dir->ReadCurrentDb();
     ASSERT_FALSE(read) << version;
-    EXPECT_EQ(read.error().code, version == 3 ? Code::kNotSupported : Code::kCorruption);
+    EXPECT_EQ(read.error().code, version == 4 ? Code::kNotSupported : Code::kCorruption);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kv/command.h"
+#include "kv/engine.h"
 #include "service/limits.h"
 
 namespace arima::node {
@@ -112,6 +113,12 @@ Result<service::GetResponse> KvFront::GetLocal(const service::GetRequest& reques
     }
   }
   Result<kv::ReadResult> read = replica->machine().Get(request.key);
+  if (!read && read.error().code == Code::kCorruption) {
+    // The core thread looks after it: node_database.cc.
+    replica->machine().engine().ReportCorruption(read.error());
+    return Fail(Code::kCorruption, "this node's copy of the data is damaged: " +
+                                       read.error().message + "; ask another node");
+  }
   if (!read) return std::unexpected(std::move(read.error()));
   response.found = read->found;
   response.value = std::move(read->value);

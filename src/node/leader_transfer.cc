@@ -32,6 +32,7 @@ std::string WhyUnfit(const raft::CoreStatus& status, raft::MemberId id, uint64_t
     return "is not heard of";
   }
   if (peer->damaged) return "lost entries that it had acknowledged and must be replaced";
+  if (peer->repairing) return "lost its database and waits for a snapshot";
   if (peer->state == raft::ProgressState::kSnapshot) return "is receiving a snapshot";
   uint64_t lag = Lag(status, *peer);
   if (lag > LeaderTransfer::kLagMax) {

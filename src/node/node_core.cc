@@ -108,13 +108,14 @@ arima::Status NodeCore::OpenReplica() {
   history_.Forget();
   conf_ = replica_->loop().Status().conf;
   membership_.OnConfChanged(*conf_);
+  KeepConf();
   FollowConf();
   replica_->loop().ConnectSnapshots(this);
   replica_->Start(this, this);
   StartSnapshots();
   UpdatePeers();
   Publish();
-  shared_.SetReplica(replica_);
+  ServeReplica();
   return {};
 }
 
@@ -187,6 +188,7 @@ void NodeCore::OnTick(uint64_t now_ns) {
   KeepHistory(now_ns);
   CutLog(now_ns);
   PollSnapshots(now_ns);
+  if (!to_install_) PollDatabase(now_ns);
   NoteSolitude();
   Publish();
   bool leads = replica_->loop().soft().role == raft::Role::kLeader;
@@ -197,6 +199,7 @@ void NodeCore::OnTick(uint64_t now_ns) {
 
 void NodeCore::KeepHistory(uint64_t now_ns) {
   const kv::StateMachine& machine = replica_->machine();
+  if (replica_->needs_snapshot()) return;
   history_.Note(now_ns, machine.store_revision(), machine.written_bytes());
   if (replica_->loop().soft().role != raft::Role::kLeader) return;
   if (auto revision = history_.Propose(now_ns, machine.compact_revision())) {
@@ -214,9 +217,7 @@ void NodeCore::Close() {
 }
 
 void NodeCore::HandOver(std::move_only_function<void()> done) {
-  bool leads_others =
-      replica_->loop().soft().role == raft::Role::kLeader && conf_->voters.size() > 1;
-  if (!leads_others) return done();
+  if (!LeadsOthers()) return done();
   hand_over_waiters_.push_back(std::move(done));
   TransferLeadership(raft::MemberId());
 }
@@ -270,9 +271,20 @@ void NodeCore::OnConfChanged(std::shared_ptr<const raft::ConfState> conf) {
   conf_ = std::move(conf);
   membership_.OnConfChanged(*conf_);
   announcing_ = false;
+  KeepConf();
   FollowConf();
   UpdatePeers();
   Publish();
+}
+
+void NodeCore::KeepConf() {
+  if (identity_.state == IdentityState::kDamaged) return;  // what it runs on knows of no cluster
+  if (conf_->index <= seed_conf_.index) return;
+  seed_conf_ = *conf_;
+  identity_.seed_conf = codec::EncodeConfState(seed_conf_);
+  if (auto written = dir_->WriteIdentity(&identity_); !written) {
+    logger_.Fatal("identity_write_failed", written.error().ToString());
+  }
 }
 
 void NodeCore::FollowConf() {

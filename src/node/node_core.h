@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "node/bootstrap.h"
 #include "node/data_dir.h"
+#include "node/database_opening.h"
 #include "node/history_keeper.h"
 #include "node/identity.h"
 #include "node/logger.h"
@@ -125,6 +126,16 @@ class NodeCore final : public RaftLoopHost,
   // What snapshots under way will need stays.
   void CutLog(uint64_t now_ns);
 
+  // Acts when the database is found damaged; may close the replica and open it again.
+  void PollDatabase(uint64_t now_ns);
+  void OnDatabaseDamaged(Error damage);
+  // Lets front ends use the new replica, unless its database is empty.
+  void ServeReplica();
+  void AskForSnapshot();
+  bool LeadsOthers() const;
+  void HandOn(uint64_t now_ns);
+  std::string DatabaseState();
+
   struct MetricList;
   void AddRaftMetrics(MetricList* out);
   void AddStorageMetrics(MetricList* out);
@@ -143,6 +154,9 @@ class NodeCore final : public RaftLoopHost,
   void NoteSolitude();
   // What `conf_` says about this node's own membership.
   void FollowConf();
+  // The identity keeps a copy of `conf_`: should the database be lost, nobody else here knows who
+  // the others are. It is durable before the log can be cut above that configuration's entry.
+  void KeepConf();
 
   // The newest configuration this node knows of: its own, or the one the absorbing leader named.
   const raft::ConfState& KnownConf() const;
@@ -165,7 +179,7 @@ class NodeCore final : public RaftLoopHost,
   std::unique_ptr<TrashRemover> trash_remover_;
   std::unique_ptr<DataDir> stand_in_;  // within dir_; while damaged
   Identity identity_;
-  raft::ConfState seed_conf_;  // decoded Identity::seed_conf
+  raft::ConfState seed_conf_;  // decoded Identity::seed_conf: the newest one ever known
   std::shared_ptr<const raft::ConfState> conf_;
   std::unique_ptr<transport::TcpTransport> transport_;
   std::shared_ptr<Replica> replica_;
@@ -178,6 +192,10 @@ class NodeCore final : public RaftLoopHost,
   bool received_left_ = false;
   raft::Index received_last_;
   uint64_t next_snapshot_poll_ns_ = 0;
+  std::optional<Error> database_damage_;  // of replica_, found while it runs
+  Refill refill_ = Refill::kNone;         // with it
+  uint64_t next_hand_over_ns_ = 0;
+  uint64_t database_corruptions_ = 0;
   Membership membership_;
   HistoryKeeper history_;
   bool stopping_ = false;

@@ -159,7 +159,7 @@ void NodeCore::OnControl(transport::ControlRequest&& request, transport::Respond
 // joining others itself (docs/design/raft.md 8.3, 8.4).
 bool NodeCore::Pristine() {
   raft::CoreStatus status = replica_->loop().Status();
-  return identity_.state == IdentityState::kStandalone &&
+  return identity_.state == IdentityState::kStandalone && !status.needs_snapshot &&
          status.conf->next_member_id == raft::MemberId(2) && !membership_.HasOutboundJoin() &&
          replica_->loop().pending_writes() == 0 &&
          replica_->machine().applied_index() >= replica_->loop().last_write().value &&

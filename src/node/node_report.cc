@@ -153,7 +153,7 @@ service::Stats NodeCore::CurrentStats() {
   return BuildStats({status, identity_, clock_.NowNs(), replica_->machine().store_revision(),
                      replica_->machine().durable_applied_index(),
                      replica_->machine().compact_revision(), replica_->wal().Stats().segment_bytes,
-                     SnapshotState()});
+                     SnapshotState(), DatabaseState()});
 }
 
 service::Members NodeCore::CurrentMembers() {
@@ -199,7 +199,12 @@ std::vector<service::Check> NodeCore::Readiness() {
           : "node is joining; it becomes a member when it has caught up");
   add("log", identity_.state != IdentityState::kDamaged, DamageAdvice(identity_));
   kv::EngineHealth health = replica_->machine().engine().health();
-  add("storage", health.state == kv::EngineState::kOk, health.error.message);
+  const std::string database = DatabaseState();
+  if (database != "ok") {
+    add("storage", false, "the database is " + database);
+  } else {
+    add("storage", health.state == kv::EngineState::kOk, health.error.message);
+  }
   return checks;
 }
 
@@ -273,6 +278,12 @@ void NodeCore::AddStorageMetrics(MetricList* out) {
                "segments the writer had to make itself because none was ready",
                Number(wal.inline_segments));
 
+  out->Counter("arima_database_corruptions_total",
+               "times that the database was found damaged, by this process",
+               Number(database_corruptions_));
+  out->Gauge("arima_database_awaits_snapshot",
+             "1 while the database is empty because the one before was damaged",
+             replica_->needs_snapshot() ? 1 : 0);
   out->Gauge("arima_mvcc_current_revision", "store revision",
              Number(replica_->machine().store_revision()));
   out->Gauge("arima_mvcc_compact_revision", "oldest revision that can be read",

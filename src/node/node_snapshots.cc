@@ -42,6 +42,9 @@ void NodeCore::StopSnapshots() {
 }
 
 void NodeCore::Request(const raft::SnapshotRequest& request) {
+  if (replica_->needs_snapshot()) {
+    return replica_->loop().inbox().AddInput(raft::SnapshotReady{request.to, {}, false});
+  }
   snapshot_source_->Request(request, NameForLog(request.to));
 }
 
@@ -52,7 +55,8 @@ void NodeCore::OnSnapshotOffered(const raft::SnapshotMeta& meta, raft::MemberId 
   raft::CoreStatus status = replica_->loop().Status();
   bool from_leader = status.soft.role == raft::Role::kFollower && status.soft.leader == from &&
                      status.hard_state.term == term;
-  bool useful = meta.index > status.hard_state.commit && meta.snapshot_id != 0;
+  bool useful = status.needs_snapshot || meta.index > status.hard_state.commit;
+  useful = useful && meta.snapshot_id != 0;
   if (!from_leader || !useful || to_install_ || status.soft.disabled != raft::Disabled::kNone) {
     return;
   }
@@ -75,6 +79,7 @@ void NodeCore::PollSnapshots(uint64_t now_ns) {
     TellProgress(running->from, running->snapshot_id, running->progress.bytes_done, false);
   } else if (!to_install_) {
     DiscardReceivedIfUseless();
+    AskForSnapshot();
   }
 }
 
@@ -109,6 +114,7 @@ void NodeCore::TellProgress(raft::MemberId to, uint64_t snapshot_id, uint64_t by
 void NodeCore::DiscardReceivedIfUseless() {
   if (!received_left_) return;
   raft::CoreStatus status = replica_->loop().Status();
+  if (status.needs_snapshot) return;
   if (status.soft.role != raft::Role::kLeader && status.last <= received_last_) return;
   received_left_ = false;
   snapshot_fetcher_->Discard();

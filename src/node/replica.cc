@@ -7,9 +7,9 @@
 #include "base/random.h"
 #include "codec/conf_codec.h"
 #include "kv/engine.h"
+#include "node/database_opening.h"
 #include "node/log_damage.h"
 #include "node/storage.h"
-#include "snapshot/receiver.h"
 
 namespace arima::node {
 namespace {
@@ -22,9 +22,9 @@ raft::Term TermAt(const wal::RecoveredLog& log, raft::Index index) {
   return std::prev(after)->term;
 }
 
-// The database never runs ahead of the log (raft.md 1.5, apply gate) nor loses what the log was cut
-// for, unless a snapshot was just installed. If it seems so otherwise, acknowledged data is
-// missing, and going on would vote with a false memory.
+// The database never runs ahead of the log (raft.md 1.5, apply gate), unless a snapshot was just
+// installed. If it seems so otherwise, acknowledged entries are missing from the log, and going on
+// would vote with a false memory.
 Status Reconcile(const wal::RecoveredLog& log, const kv::AppliedState& applied) {
   raft::Index index(applied.index);
   const std::string advice = "; acknowledged entries are missing";
@@ -77,25 +77,37 @@ Status ResetLog(wal::Wal& wal, const kv::AppliedState& applied, wal::RecoveredLo
   return {};
 }
 
-Result<raft::InitialState> MakeInitialState(wal::RecoveredLog log, const kv::AppliedState& applied,
+// An empty database says nothing of the configuration: the identity keeps the newest one that this
+// node saw committed, which is at least as new as any below the begin of the log.
+Result<raft::ConfState> ConfOf(const OpenedDatabase& database, const Identity& identity) {
+  const std::string& bytes =
+      database.needs_snapshot ? identity.seed_conf : database.machine->applied().conf;
+  Result<raft::ConfState> conf = codec::DecodeConfState(bytes);
+  if (conf) return conf;
+  return Fail(Code::kCorruption, std::string("the configuration in the ") +
+                                     (database.needs_snapshot ? "identity file" : "database") +
+                                     " is damaged: " + conf.error().message);
+}
+
+Result<raft::InitialState> MakeInitialState(wal::RecoveredLog log, const OpenedDatabase& database,
                                             const Identity& identity) {
-  Result<raft::ConfState> conf = codec::DecodeConfState(applied.conf);
-  if (!conf) {
-    return Fail(Code::kCorruption,
-                "the configuration in the database is damaged: " + conf.error().message);
-  }
+  Result<raft::ConfState> conf = ConfOf(database, identity);
+  if (!conf) return std::unexpected(conf.error());
   raft::InitialState initial;
+  initial.needs_snapshot = database.needs_snapshot;
   initial.hard_state = log.hard_state;
   initial.snapshot_index = log.snapshot_index;
   initial.snapshot_term = log.snapshot_term;
   initial.last = log.last;
   initial.term_runs = std::move(log.term_runs);
-  initial.applied = raft::Index(applied.index);
+  initial.applied =
+      database.needs_snapshot ? log.snapshot_index : raft::Index(database.machine->applied_index());
   initial.hard_state.commit =
       std::max({log.hard_state.commit, log.snapshot_index, initial.applied});
   initial.conf = std::move(*conf);
+  const raft::Index known = std::max(initial.applied, initial.conf.index);
   for (raft::Entry& entry : log.conf_entries) {
-    if (entry.index > initial.applied) initial.conf_entries.push_back(std::move(entry));
+    if (entry.index > known) initial.conf_entries.push_back(std::move(entry));
   }
   initial.tail = std::move(log.tail);
   if (identity.state == IdentityState::kRemoved || LeavesOut(initial.conf, identity.member_id)) {
@@ -163,44 +175,41 @@ Result<OpenedLog> OpenLog(DataDir& dir, const wal::WalOptions& options, wal::Rec
   return OpenedLog{nullptr, log->damage ? wal::DamageText(*log->damage) : error.message};
 }
 
-}  // namespace
-
-Status Replica::OpenDatabase(DataDir& dir, const Identity& identity, const StorageOptions& options,
-                             Logger* logger, CurrentDb* current) {
-  Result<CurrentDb> read = dir.ReadCurrentDb();
-  if (!read) {
-    return Fail(Code::kCorruption,
-                "which database is live cannot be told: " + read.error().message);
+// With a damaged log besides, nothing that this node acknowledged is left; others have it.
+Status NoDatabase(Error error, const std::string& log_problem, const Identity& identity,
+                  OpenReport* report) {
+  if (log_problem.empty()) return std::unexpected(std::move(error));
+  error.message += "; besides, " + log_problem;
+  if (error.code == Code::kCorruption && identity.state != IdentityState::kStandalone) {
+    report->lost = error.message;
+    report->conf = identity.seed_conf;
   }
-  *current = *read;
-  if (!current->confirmed) {
-    Status opened_up = snapshot::ForgetFinished(dir.env(), dir.db_path(current->number));
-    if (!opened_up) return opened_up;
-  }
-  auto machine =
-      OpenStateMachine(dir, identity, current->number, OpenDb::kExisting, options, logger);
-  if (!machine) return std::unexpected(machine.error());
-  machine_ = std::move(*machine);
-  return {};
+  return std::unexpected(std::move(error));
 }
 
+}  // namespace
+
+// A database that is damaged is replaced only in front of a whole log, a log only behind a whole
+// database: what neither holds is lost here.
 Status Replica::OpenStorage(DataDir& dir, const Identity& identity, const ReplicaOptions& options,
-                            Logger* logger, wal::RecoveredLog* log, OpenReport* report) {
+                            Logger* logger, wal::RecoveredLog* log, OpenedDatabase* database,
+                            OpenReport* report) {
   if (Status whole = dir.FinishReplaceLog(); !whole) return whole;
-  CurrentDb current;
   while (true) {
     auto opened = OpenLog(dir, WalOptionsFor(dir, identity, options.storage), log, logger);
     if (!opened) return std::unexpected(opened.error());
     wal_ = std::move(opened->wal);
-    if (machine_ == nullptr) {
-      Status open = OpenDatabase(dir, identity, options.storage, logger, &current);
-      if (!open && wal_ == nullptr) open.error().message += "; besides, " + opened->problem;
-      if (!open) return open;
-    }
-    const kv::AppliedState applied = machine_->applied();
     std::string problem = std::move(opened->problem);
+    if (database->machine == nullptr) {
+      const wal::RecoveredLog* whole = wal_ != nullptr ? log : nullptr;
+      auto open = OpenDatabase(dir, identity, whole, options.storage, logger);
+      if (!open) return NoDatabase(open.error(), problem, identity, report);
+      *database = std::move(*open);
+    }
+    if (wal_ != nullptr && database->needs_snapshot) break;  // there is nothing in it to compare
+    const kv::AppliedState applied = database->machine->applied();
     if (wal_ != nullptr) {
-      Status agrees = FinishInstall(dir, *wal_, applied, &current, log, logger);
+      Status agrees = FinishInstall(dir, *wal_, applied, &database->current, log, logger);
       if (!agrees) return agrees;
       agrees = Reconcile(*log, applied);
       if (agrees) break;
@@ -215,12 +224,12 @@ Status Replica::OpenStorage(DataDir& dir, const Identity& identity, const Replic
                                {problem, applied, options.accept_data_loss}, logger);
     if (mended.lost) {
       report->lost = std::move(problem);
-      report->conf = applied.conf;
+      report->conf = database->needs_snapshot ? identity.seed_conf : applied.conf;
     }
     if (!mended.status) return mended.status;
     report->log_restarted = true;
   }
-  CleanUp(dir, current.number, logger);
+  CleanUp(dir, database->current.number, logger);
   return {};
 }
 
@@ -232,13 +241,17 @@ Result<std::unique_ptr<Replica>> Replica::Open(DataDir& dir, const Identity& ide
   ARIMA_ASSERT(identity.data_ready);
   std::unique_ptr<Replica> replica(new Replica);
   wal::RecoveredLog log;
+  OpenedDatabase database;
   OpenReport unread;
-  Status open = replica->OpenStorage(dir, identity, options, logger, &log,
+  Status open = replica->OpenStorage(dir, identity, options, logger, &log, &database,
                                      report != nullptr ? report : &unread);
   if (!open) return std::unexpected(open.error());
-  kv::AppliedState applied = replica->machine_->applied();
-  auto initial = MakeInitialState(std::move(log), applied, identity);
+  auto initial = MakeInitialState(std::move(log), database, identity);
   if (!initial) return std::unexpected(initial.error());
+  replica->machine_ = std::move(database.machine);
+  replica->needs_snapshot_ = database.needs_snapshot;
+  replica->damage_found_ = database.damage_found;
+  replica->set_aside_ = database.current.damage;
   raft::Config config = MakeConfig(identity, options);
   if (Status valid = config.Validate(); !valid) return std::unexpected(valid.error());
   replica->loop_ = std::make_unique<RaftLoop>(raft::Core(config, *initial, now_ns), options.loop,

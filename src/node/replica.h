@@ -14,6 +14,7 @@
 #include "node/applier.h"
 #include "node/bootstrap.h"
 #include "node/data_dir.h"
+#include "node/database_opening.h"
 #include "node/flusher.h"
 #include "node/log_cutter.h"
 #include "node/log_helper.h"
@@ -48,7 +49,8 @@ struct OpenReport {
 class Replica {
  public:
   // Recovers log and database and reconciles them (docs/design/raft.md 4.6 R6, R7); completes the
-  // install of a snapshot.
+  // install of a snapshot; begins with an empty database where the live one is damaged and the data
+  // can be had again (node/database_opening.h).
   // A damaged log is mended if that costs nothing, or if the operator accepts what it costs.
   // kCorruption: names file, position and the next step, or `report` says more; nothing was
   // changed.
@@ -70,14 +72,19 @@ class Replica {
   const LogWriter& log_writer() const { return *log_writer_; }
   LogCutter& log_cutter() { return *log_cutter_; }
   const LogReader& log_reader() const { return *log_reader_; }
+  // The database is empty and nothing is served until a snapshot is installed; set_aside() tells
+  // what was found in the one before.
+  bool needs_snapshot() const { return needs_snapshot_; }
+  const std::string& set_aside() const { return set_aside_; }
+  // Open found the database damaged, and it had not been noted before.
+  bool damage_found() const { return damage_found_; }
 
  private:
   Replica() = default;
   // Log and database, open and in agreement; what a damaged log makes of that is in `report`.
   Status OpenStorage(DataDir& dir, const Identity& identity, const ReplicaOptions& options,
-                     Logger* logger, wal::RecoveredLog* log, OpenReport* report);
-  Status OpenDatabase(DataDir& dir, const Identity& identity, const StorageOptions& options,
-                      Logger* logger, CurrentDb* current);
+                     Logger* logger, wal::RecoveredLog* log, OpenedDatabase* database,
+                     OpenReport* report);
 
   std::unique_ptr<wal::Wal> wal_;
   std::unique_ptr<kv::StateMachine> machine_;
@@ -89,6 +96,9 @@ class Replica {
   std::unique_ptr<Flusher> flusher_;
   std::unique_ptr<Applier> applier_;
   bool started_ = false;
+  bool needs_snapshot_ = false;
+  bool damage_found_ = false;
+  std::string set_aside_;
 };
 
 }  // namespace arima::node

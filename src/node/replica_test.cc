@@ -161,9 +161,23 @@ TEST_F(ReplicaTest, ALogThatIsGoneIsNeverMadeAnew) {
   EXPECT_FALSE(std::filesystem::exists(path_ + "/wal"));
 }
 
-TEST_F(ReplicaTest, ADatabaseThatIsGoneIsNeverMadeAnew) {
+TEST_F(ReplicaTest, ADatabaseThatIsGoneIsMadeAnewFromALogThatHoldsEverything) {
   TestReplica replica(path_);
   ExpectStarts(replica);
+  Fill(replica, 0, 50);
+  replica.Stop();
+  std::filesystem::remove_all(path_ + "/db-1");
+  ExpectStarts(replica);
+  EXPECT_TRUE(replica.replica().damage_found());
+  ExpectFilled(replica, 0, 50);
+}
+
+TEST_F(ReplicaTest, ADatabaseThatIsGoneIsNotMadeAnewFromHalfALog) {
+  TestReplica replica(path_);
+  replica.options().flusher = {.flush_bytes = 32 << 10, .flush_interval_ns = 1};
+  ExpectStarts(replica);
+  for (int i = 0; i < 100; ++i) ExpectPut(replica, "k" + std::to_string(i), std::string(2000, 'v'));
+  while (replica.replica().wal().Stats().first == raft::Index(2)) std::this_thread::yield();
   replica.Stop();
   std::filesystem::remove_all(path_ + "/db-1");
   Status started = replica.Start();

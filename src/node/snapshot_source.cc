@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/random.h"
 #include "codec/conf_codec.h"
+#include "kv/checkpoint.h"
 #include "kv/engine.h"
 
 namespace arima::node {
@@ -228,7 +229,11 @@ Status SnapshotSource::EnsureCheckpoint(raft::MemberId peer, raft::Index at_leas
   };
   if (checkpoint_ && !serves()) DropCheckpoint();
   if (!checkpoint_) {
-    if (Status made = MakeCheckpoint(); !made) return made;
+    Status made = MakeCheckpoint();
+    if (!made && made.error().code == Code::kCorruption) {
+      machine_.engine().ReportCorruption(made.error());
+    }
+    if (!made) return made;
   }
   checkpoint_->used_ns = clock_.NowNs();
   if (serves()) return {};
@@ -260,6 +265,20 @@ Status SnapshotSource::MakeCheckpoint() {
   return {};
 }
 
+// A peer refused what it got. Its tables are links to those of the own database: if they are
+// damaged, that is.
+void SnapshotSource::CheckOwnTables() {
+  auto step = [this](uint64_t) -> Status {
+    if (IsStopping()) return Fail(Code::kUnavailable, "the node is stopping");
+    return {};
+  };
+  Status whole = kv::VerifyCheckpointTables(checkpoint_->dir, step);
+  if (whole || whole.error().code != Code::kCorruption) return;
+  logger_.Error("checkpoint_damaged", whole.error().message);
+  machine_.engine().ReportCorruption(whole.error());
+  DropCheckpoint();
+}
+
 void SnapshotSource::DropCheckpoint() {
   if (!checkpoint_) return;
   if (Status gone = dir_.MoveToTrash(checkpoint_->dir); !gone) {
@@ -285,6 +304,7 @@ void SnapshotSource::Send(raft::MemberId id, std::unique_ptr<ByteStream> stream)
   Status result = sender.Serve(*stream);
   checkpoint_->used_ns = clock_.NowNs();
   counters_.sent_bytes += sender.bytes_sent();
+  if (!result && result.error().code == Code::kCorruption) CheckOwnTables();
   MutexLock lock(&mutex_);
   sending_to_ = raft::MemberId();
   stream_ = nullptr;

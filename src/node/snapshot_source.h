@@ -119,6 +119,7 @@ class SnapshotSource {
   Status EnsureCheckpoint(raft::MemberId peer, raft::Index at_least) EXCLUDES(mutex_);
   Status MakeCheckpoint() EXCLUDES(mutex_);
   void DropCheckpoint() EXCLUDES(mutex_);
+  void CheckOwnTables() EXCLUDES(mutex_);
   void Send(raft::MemberId peer, std::unique_ptr<ByteStream> stream) EXCLUDES(mutex_);
   void Finish(raft::MemberId id, const Status& result, uint64_t bytes, uint64_t spent_ns)
       REQUIRES(mutex_);

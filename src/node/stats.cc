@@ -145,6 +145,7 @@ service::Stats BuildStats(const StatsInput& input) {
       {"log_bytes", number(input.log_bytes)},
       {"revision", number(input.store_revision)},
       {"snapshot_state", input.snapshot_state},
+      {"database_state", input.database_state},
       {"compact_revision", number(input.compact_revision)},
   };
   if (!input.identity.damage.empty()) stats.emplace_back("damage", input.identity.damage);

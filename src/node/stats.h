@@ -20,6 +20,7 @@ struct StatsInput {
   uint64_t compact_revision = 0;
   uint64_t log_bytes = 0;
   std::string snapshot_state = "idle";
+  std::string database_state = "ok";
 };
 
 service::Stats BuildStats(const StatsInput& input);

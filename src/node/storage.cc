@@ -32,9 +32,7 @@ Result<std::unique_ptr<kv::StateMachine>> OpenStateMachine(const DataDir& dir,
   auto engine = kv::OpenRocksEngine(engine_options);
   if (!engine && engine.error().code == Code::kNotFound) {
     return Fail(Code::kCorruption,
-                "the database " + engine_options.path +
-                    " is gone; restore it from a backup, or remove the node from the cluster and "
-                    "join it again with an empty volume directory");
+                "the database " + engine_options.path + " is gone: it has no file CURRENT");
   }
   if (!engine) return std::unexpected(engine.error());
   kv::AppliedState initial;

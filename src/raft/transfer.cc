@@ -40,8 +40,8 @@ void CoreImpl::StartTransfer(MemberId target) {
   if (role_ != Role::kLeader) return;
   if (!target) target = MostCaughtUpVoter();
   const Progress* p = FindPeer(target);
-  if (p == nullptr || !IsVoter(target) || p->damaged) {
-    AddEvent(EventKind::kTransferAborted, target, "the target is not another voter");
+  if (p == nullptr || !IsVoter(target) || p->damaged || p->repairing) {
+    AddEvent(EventKind::kTransferAborted, target, "the target is not another voter that can serve");
     return;
   }
   if (transferee_ == target) return;

@@ -1,0 +1,216 @@
+// Whole nodes whose database is damaged (docs/design/raft.md 5.2): they keep their member id, their
+// log and their vote, serve nothing that is wrong, and get the data from the others.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "base/random.h"
+#include "node/test_damage.h"
+#include "node/test_node.h"
+
+namespace arima::node {
+namespace {
+
+constexpr int kKeys = 400;
+
+class NodeDamageTest : public NodeTest {
+ protected:
+  NodeDamageTest() {
+    LimitLogs({.retain_bytes = 256 << 10, .retain_max_bytes = 64 << 20});
+    snapshots_.free_bytes_min = 1 << 20;
+    snapshots_.await_ns = 1'000'000'000;
+    snapshots_.retry_ns_min = 100'000'000;
+    snapshots_.retry_ns_max = 500'000'000;
+  }
+
+  // 4 KB that no compression makes smaller; the same for the same key.
+  static std::string ValueOf(int key) {
+    SeededRandom random(static_cast<uint64_t>(key) + 1);
+    std::string value(4000, '\0');
+    for (char& c : value) c = static_cast<char>(random.Below(256));
+    return value;
+  }
+  void Write(TestNode& node, int first, int last) {
+    for (int i = first; i < last; ++i) ExpectPut(node, "k" + std::to_string(i), ValueOf(i));
+  }
+  void ExpectHas(TestNode& node, int first, int last) {
+    WaitUntil([&] { return node.Barrier().has_value(); });
+    for (int i = first; i < last; ++i) {
+      auto read = node.node().kv().GetLocal({"k" + std::to_string(i)});
+      ASSERT_TRUE(read) << read.error().ToString();
+      ASSERT_TRUE(read->found && read->value.view() == ValueOf(i)) << "k" << i;
+    }
+  }
+  // Reads everything once. What is answered is right; an error is fine.
+  Error ReadAll(TestNode& node) {
+    Error last;
+    for (int i = 0; i < kKeys; ++i) {
+      auto read = node.node().kv().GetLocal({"k" + std::to_string(i)});
+      if (read) {
+        EXPECT_TRUE(read->found && read->value.view() == ValueOf(i)) << "k" << i;
+      } else {
+        last = read.error();
+      }
+    }
+    return last;
+  }
+  // Three nodes, all level, whose logs were cut.
+  void FillThree() {
+    FormThree();
+    Write(n(1), 0, kKeys);
+    for (size_t i = 1; i <= 3; ++i) {
+      WaitUntil([&] { return MetricOf(n(i), "arima_log_cuts_total") > 0; });
+    }
+  }
+  std::string LiveDb(TestNode& node) {
+    std::vector<std::string> dbs = FilesLike(node.dir(), "db-");
+    std::erase_if(dbs, [](const std::string& db) { return db.ends_with(".bad"); });
+    EXPECT_EQ(dbs.size(), 1u);
+    return dbs.at(0);
+  }
+  // There is none while the node opens its data again.
+  double Figure(TestNode& node, const std::string& name) {
+    std::optional<double> value;
+    WaitUntil([&] {
+      for (const auto& metric : node.node().cluster().Metrics()) {
+        if (metric.name == name) value = metric.value;
+      }
+      return value.has_value();
+    });
+    return *value;
+  }
+  double Installs(TestNode& node) { return Figure(node, "arima_snapshot_installs_total"); }
+  double Corruptions(TestNode& node) { return Figure(node, "arima_database_corruptions_total"); }
+  void ExpectHealed(TestNode& node, const std::string& member_id) {
+    WaitUntil([&] { return Installs(node) > 0; });
+    ExpectHas(node, 0, kKeys);
+    EXPECT_EQ(node.Stats()["member_id"], member_id);
+    EXPECT_EQ(node.Stats()["database_state"], "ok");
+    EXPECT_EQ(FilesLike(node.dir(), ".bad").size(), 1u);
+    EXPECT_EQ(Corruptions(node), 1);
+    EXPECT_EQ(Figure(node, "arima_database_awaits_snapshot"), 0);
+  }
+};
+
+TEST_F(NodeDamageTest, AFollowerThatFindsItAtItsStartTakesASnapshot) {
+  FillThree();
+  std::string id = n(3).Stats()["member_id"];
+  n(3).Stop();
+  for (const std::string& table : FilesLike(LiveDb(n(3)), ".sst")) Truncate(table, 100);
+  ASSERT_TRUE(n(3).Start());
+  ExpectHealed(n(3), id);
+  // It follows by the log again, and may lead.
+  n(2).Stop();
+  Write(n(3), kKeys, kKeys + 20);
+  ExpectHas(n(3), 0, kKeys + 20);
+  n(3).Stop();
+  ASSERT_TRUE(n(3).Start());
+  ExpectHas(n(3), 0, kKeys + 20);
+}
+
+TEST_F(NodeDamageTest, AFollowerThatFindsItWhileReadingTakesASnapshot) {
+  FillThree();
+  std::string id = n(3).Stats()["member_id"];
+  DamageTables(LiveDb(n(3)), 8000);
+  WaitUntil([&] {
+    (void)ReadAll(n(3));
+    return Corruptions(n(3)) > 0;
+  });
+  ExpectHealed(n(3), id);
+}
+
+TEST_F(NodeDamageTest, ALeaderHandsOverFirst) {
+  FillThree();
+  ASSERT_TRUE(n(1).Leads());
+  std::string id = n(1).Stats()["member_id"];
+  double changes = MetricOf(n(2), "arima_server_leader_changes_total");
+  DamageTables(LiveDb(n(1)), 8000);
+  WaitUntil([&] {
+    (void)ReadAll(n(1));
+    return Corruptions(n(1)) > 0;
+  });
+  ExpectHealed(n(1), id);
+  EXPECT_EQ(MetricOf(n(2), "arima_server_leader_changes_total"), changes + 1)
+      << "one election, asked for";
+  EXPECT_FALSE(n(1).Leads());
+}
+
+TEST_F(NodeDamageTest, MeanwhileItVotesAndItsCopyOfTheLogCounts) {
+  snapshots_.rate_bytes_per_s = 1 << 20;
+  FillThree();
+  n(3).Stop();
+  Truncate(LiveDb(n(3)) + "/CURRENT", 0);
+  ASSERT_TRUE(n(3).Start());
+  EXPECT_EQ(MetricOf(n(3), "arima_database_awaits_snapshot"), 1);
+  EXPECT_NE(n(3).Stats()["database_state"].find("waits for"), std::string::npos);
+  auto refused = n(3).node().kv().GetLocal({"k1"});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kUnavailable);
+  auto put = n(3).Put("k1", "x");
+  ASSERT_FALSE(put);
+  EXPECT_EQ(put.error().code, Code::kUnavailable) << "not applied, and said so";
+  // Two of three are needed, and n3 is one of them.
+  n(1).Stop();
+  WaitUntil([&] { return n(2).Leads(); });
+  Write(n(2), kKeys, kKeys + 5);
+  EXPECT_EQ(Installs(n(3)), 0);
+  WaitUntil([&] { return Installs(n(3)) > 0; });
+  ExpectHas(n(3), 0, kKeys + 5);
+}
+
+TEST_F(NodeDamageTest, IfNobodyElseHasTheDataItWaitsAndSaysSo) {
+  FillThree();
+  for (size_t i = 1; i <= 3; ++i) n(i).Stop();
+  for (size_t i = 2; i <= 3; ++i) {
+    Truncate(LiveDb(n(i)) + "/CURRENT", 0);
+    ASSERT_TRUE(n(i).Start());
+  }
+  for (size_t i = 2; i <= 3; ++i) {
+    EXPECT_NE(n(i).Stats()["database_state"].find("empty, waits for"), std::string::npos);
+  }
+  ASSERT_TRUE(n(1).Start());
+  for (size_t i = 2; i <= 3; ++i) ExpectHealed(n(i), n(i).Stats()["member_id"]);
+}
+
+TEST_F(NodeDamageTest, ALeaderWhoseSnapshotIsRefusedLooksAtItsOwnDatabase) {
+  FillThree();
+  DamageTables(LiveDb(n(1)), 8000);
+  n(3).Stop();
+  Truncate(LiveDb(n(3)) + "/CURRENT", 0);
+  ASSERT_TRUE(n(3).Start());
+  WaitUntil([&] { return Corruptions(n(1)) > 0; });
+  ExpectHealed(n(1), n(1).Stats()["member_id"]);
+  ExpectHealed(n(3), n(3).Stats()["member_id"]);
+}
+
+TEST_F(NodeDamageTest, AnOnlyNodeServesNothingAndStaysUp) {
+  Add("n1");
+  Write(n(1), 0, kKeys);
+  WaitUntil([&] { return MetricOf(n(1), "arima_log_cuts_total") > 0; });
+  DamageTables(LiveDb(n(1)), 8000);
+  Error error;
+  WaitUntil([&] {
+    error = ReadAll(n(1));
+    return Corruptions(n(1)) > 0;
+  });
+  EXPECT_EQ(error.code, Code::kCorruption);
+  WaitUntil([&] {
+    auto read = n(1).node().kv().GetLocal({"k1"});
+    return !read && read.error().message.find("restore a backup") != std::string::npos;
+  });
+  auto read = n(1).node().kv().GetLocal({"k1"});
+  EXPECT_EQ(read.error().code, Code::kCorruption);
+  EXPECT_NE(read.error().message.find(".sst"), std::string::npos) << read.error().message;
+  auto put = n(1).Put("k1", "x");
+  ASSERT_FALSE(put);
+  EXPECT_EQ(put.error().code, Code::kCorruption);
+  EXPECT_EQ(n(1).Stats()["state"], "Leader") << "it answers whoever looks after it";
+  EXPECT_NE(n(1).Stats()["database_state"], "ok");
+  EXPECT_TRUE(FilesLike(n(1).dir(), ".bad").empty());
+}
+
+}  // namespace
+}  // namespace arima::node

@@ -1,0 +1,49 @@
+// What a bad disk does to files. Test only.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+namespace arima::node {
+
+// Inverts one bit; the file keeps its inode, so whoever has it open sees it too.
+inline void FlipBit(const std::string& path, uint64_t offset) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(static_cast<std::streamoff>(offset));
+  int byte = file.get();
+  ASSERT_TRUE(file.good()) << path << " at " << offset;
+  file.seekp(static_cast<std::streamoff>(offset));
+  file.put(static_cast<char>(byte ^ 0x10));
+  ASSERT_TRUE(file.good()) << path;
+}
+
+inline void Truncate(const std::string& path, uint64_t bytes) {
+  std::filesystem::resize_file(path, bytes);
+}
+
+// The files of `dir` whose names begin or end so, in the order of their names.
+inline std::vector<std::string> FilesLike(const std::string& dir, const std::string& part) {
+  std::vector<std::string> found;
+  for (const auto& entry : std::filesystem::directory_iterator(dir)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(part) || name.ends_with(part)) found.push_back(entry.path().string());
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+// One bit in every `step` bytes of every table.
+inline void DamageTables(const std::string& dir, uint64_t step) {
+  for (const std::string& table : FilesLike(dir, ".sst")) {
+    const uint64_t bytes = std::filesystem::file_size(table);
+    for (uint64_t offset = step / 2; offset < bytes; offset += step) FlipBit(table, offset);
+  }
+}
+
+}  // namespace arima::node
