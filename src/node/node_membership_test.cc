@@ -190,5 +190,50 @@ TEST_F(NodeTest, AnOrdinaryJoinAlarmsNobody) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
+// A write at a node while it is being joined is refused, or kept: by the node, which is then not
+// joined, or by the cluster it has become a member of.
+TEST_F(NodeTest, WhatANodePromisesWhileItIsJoinedIsKept) {
+  TestNode& n1 = Add("n1");
+  ExpectPut(n1, "ours", "1");
+  size_t joined_count = 0;
+  for (int round = 0; round < 12; ++round) {
+    SCOPED_TRACE(round);
+    TestNode& target = Add("t" + std::to_string(round));
+    std::atomic<bool> done = false;
+    std::atomic<bool> writing = false;
+    std::map<std::string, std::string> promised;
+    std::thread client([&] {
+      // Later in each round: the first write meets another step of the join.
+      for (int i = 0; i < round * 200; ++i) (void)target.node().cluster().View();
+      for (int i = 0; !done; ++i) {
+        std::string key = target.name() + "-" + std::to_string(i);
+        if (target.Put(key, key)) promised[key] = key;
+        writing = true;
+      }
+    });
+    if (round % 2 == 0) WaitUntil([&] { return writing.load(); });
+    auto joined = n1.Join(target);
+    bool together = joined.has_value() && joined->caught_up;
+    WaitUntil([&] { return writing.load(); });
+    done = true;
+    client.join();
+    if (!joined) {
+      EXPECT_EQ(joined.error().code, Code::kConflict) << joined.error().ToString();
+      EXPECT_EQ(target.Stats()["num_peers"], "0");
+      EXPECT_EQ(target.Get("ours"), "<none>");
+    }
+    for (const auto& [key, value] : promised) {
+      ASSERT_EQ(target.Get(key), value);
+      ASSERT_EQ(n1.Get(key), together ? value : "<none>");
+    }
+    EXPECT_NE(together, n1.Stats()["cluster_id"] != target.Stats()["cluster_id"]);
+    if (!together) continue;
+    ++joined_count;
+    ASSERT_TRUE(n1.Remove(target.name()));
+  }
+  EXPECT_EQ(n1.Get("ours"), "1");
+  RecordProperty("joined", static_cast<int>(joined_count));
+}
+
 }  // namespace
 }  // namespace arima::node
