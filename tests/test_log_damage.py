@@ -16,13 +16,12 @@ OPTIONS = ("--wal-segment-bytes", "1MiB")
 
 
 def segments(node):
-    """Segment files with frames in them, oldest first."""
+    """Segment files with an active header of this use of theirs, oldest first."""
     found = []
     for path in sorted(glob.glob(os.path.join(node.volume, "wal", "*.seg"))):
-        with open(path, "rb") as file:
-            file.seek(FIRST_FRAME)
-            if any(file.read(64)) and b"ARIMAWAL" in read(path, BLOCK, 8):
-                found.append(path)
+        salt = read(path, 56, 8)
+        if read(path, BLOCK, 8) == b"ARIMAWAL" and read(path, BLOCK + 56, 9) == salt + b"\x02":
+            found.append(path)
     return found
 
 

@@ -138,8 +138,10 @@ std::vector<Walk::Group> Walk::FindGroups(bool* end_is_known) const {
   return groups;
 }
 
-// A frame that attests bytes of a segment without active header: that header has rotted.
+// A frame that attests bytes of a segment without active header: that header has rotted. Of a file
+// that was cut short both may be gone.
 Result<bool> Walk::CheckUnused(const FoundSegment& segment) const {
+  if (segment.file_bytes < segment.header.segment_bytes) return false;
   auto bytes = Load(segment, segment.header.segment_bytes);
   if (!bytes) return std::unexpected(bytes.error());
   const FrameTraces traces =
@@ -202,7 +204,9 @@ Result<bool> Walk::VisitLast(const FoundSegment& segment, FrameVisitor* visitor)
   if (!VisitRun(reader, &cursor, limit, &attested, visitor)) return false;
   const FrameTraces traces = reader.Search(cursor.offset, cursor.number);
   attested = std::max(attested, traces.attested);
-  auto complete = [&] { return attested <= Position{segment.seq, cursor.offset}.Pack(); };
+  // What is cut off may have attested more than is left.
+  const bool cut = segment.file_bytes < segment.header.segment_bytes;
+  auto complete = [&] { return !cut && attested <= Position{segment.seq, cursor.offset}.Pack(); };
   for (const Frame& frame : traces.whole) {
     if (complete()) break;
     if (frame.offset < cursor.offset) continue;

@@ -168,6 +168,28 @@ TEST_F(SalvageTest, ABitFlipAnywhereNeverYieldsAWrongEntry) {
   EXPECT_GT(refused, 20);
 }
 
+// Where it is cut tells nothing about where the log ended.
+TEST_F(SalvageTest, ACutFileNeverPassesForTheEndOfTheLog) {
+  Build();
+  NoteWritten();
+  // One that stands ready behind the log, and all others.
+  auto files = FindFiles(mem_, options_);
+  int refused = 0;
+  for (const FoundSegment& segment : files->segments) {
+    for (uint64_t bytes = 0; bytes < segment.file_bytes; bytes += 4096) {
+      SCOPED_TRACE(segment.path + " cut to " + std::to_string(bytes));
+      auto disk = mem_.Clone();
+      auto file = disk->Open(segment.path, env::OpenMode::kReadWrite);
+      ASSERT_TRUE(file) << file.error().message;
+      ASSERT_TRUE((*file)->Truncate(bytes));
+      if (!TailIsWholeOrRefused(*disk, 100)) ++refused;
+      PrefixIsTrue(*disk, 100);
+      if (HasFailure()) return;
+    }
+  }
+  EXPECT_GT(refused, 10);
+}
+
 // The point of it all: what the state machine holds need not be in the log.
 TEST_F(SalvageTest, DamageBelowTheBaseCostsNothing) {
   Build();
