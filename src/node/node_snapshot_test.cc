@@ -53,6 +53,12 @@ class NodeSnapshotTest : public NodeTest {
     Write(n(1), 20, writes);
     WaitUntil([&] { return MetricOf(n(1), "arima_log_peers_given_up_total") > 0; });
   }
+  // Of the volume directory.
+  static auto CountNames(TestNode& node, const std::string& prefix) {
+    return std::ranges::count_if(
+        std::filesystem::directory_iterator(node.dir()),
+        [&](const auto& entry) { return entry.path().filename().string().starts_with(prefix); });
+  }
   static uint64_t PercentOf(const std::string& state) {
     size_t at = state.find("receiving ");
     return at == std::string::npos ? 0 : std::stoull(state.substr(at + 10));
@@ -82,6 +88,8 @@ TEST_F(NodeSnapshotTest, WhoMissedTooMuchComesBackBySnapshotDuringWrites) {
   ExpectHas(n(3), 1000, written);
   EXPECT_EQ(n(3).Stats()["snapshot_state"], "idle");
   EXPECT_EQ(Installs(n(3)), 1u) << "one is enough";
+  WaitUntil([&] { return CountNames(n(3), "trash-") == 0; });
+  EXPECT_EQ(CountNames(n(3), "db-"), 1) << "the old database is gone";
   // From here on it follows by the log, and may lead.
   n(2).Stop();
   Write(n(3), 300, 320);
@@ -168,11 +176,7 @@ TEST_F(NodeSnapshotTest, CheckpointsDoNotOutliveTheProcess) {
   LeaveBehind(300);
   ASSERT_TRUE(n(3).Start());
   WaitUntil([&] { return Installs(n(3)) > 0; });
-  auto checkpoints = [&] {
-    return std::ranges::count_if(std::filesystem::directory_iterator(n(1).dir()), [](auto& entry) {
-      return entry.path().filename().string().starts_with("snap-");
-    });
-  };
+  auto checkpoints = [&] { return CountNames(n(1), "snap-"); };
   EXPECT_EQ(checkpoints(), 1);
   n(1).Stop();
   EXPECT_EQ(checkpoints(), 0);

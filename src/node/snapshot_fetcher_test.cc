@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "env/fault_env.h"
 #include "node/test_replica.h"
 #include "snapshot/sender.h"
 #include "transport/tcp_transport.h"
@@ -95,6 +96,11 @@ class Leader final : public transport::PeerPolicy, public transport::TransportHa
   Gate& gate() { return gate_; }
   int streams() const { return streams_; }
   uint64_t bytes_sent() const { return bytes_sent_; }
+  // What came of the streams that are over.
+  std::vector<Status> served() {
+    MutexLock lock(&mutex_);
+    return served_;
+  }
 
   transport::HelloDecision Check(const transport::Hello&) override {
     return {transport::HelloVerdict::kAccept, {}};
@@ -114,8 +120,10 @@ class Leader final : public transport::PeerPolicy, public transport::TransportHa
     ++streams_;
     sending_.emplace_back([this, stream = std::move(stream)] {
       snapshot::Sender sender(env_, dir_, manifest_, limiter_, gate_);
-      (void)sender.Serve(*stream);
+      Status served = sender.Serve(*stream);
       bytes_sent_ += sender.bytes_sent();
+      MutexLock lock(&mutex_);
+      served_.push_back(std::move(served));
     });
   }
   void OnEvent(const transport::TransportEvent&) override {}
@@ -133,6 +141,8 @@ class Leader final : public transport::PeerPolicy, public transport::TransportHa
   std::atomic<int> streams_ = 0;
   std::atomic<uint64_t> bytes_sent_ = 0;
   std::atomic<bool> stopping_ = false;
+  Mutex mutex_;
+  std::vector<Status> served_ GUARDED_BY(mutex_);
   std::vector<std::thread> sending_;  // the loop's thread, then the destructor
   std::thread thread_;
 };
@@ -142,7 +152,7 @@ class SnapshotFetcherTest : public ::testing::Test {
   void SetUp() override {
     first_ = MakeSnapshot("first", 11, 0, 300);
     later_ = MakeSnapshot("later", 12, 300, 330);
-    auto dir = DataDir::Open(&env_, temp_.Path("receiver"));
+    auto dir = DataDir::Open(&receiver_env_, temp_.Path("receiver"));
     ASSERT_TRUE(dir);
     dir_ = std::move(*dir);
     fetcher_ =
@@ -192,6 +202,7 @@ class SnapshotFetcherTest : public ::testing::Test {
 
   TempDirectory temp_;
   env::PosixEnv env_;
+  env::FaultEnv receiver_env_{env_, 1};
   SystemClock clock_;
   Logger logger_{"test", LogLevel::kError, LogFormat::kText};
   SnapshotCounters counters_;
@@ -262,6 +273,30 @@ TEST_F(SnapshotFetcherTest, WhileAnOutcomeWaitsOffersAreRefused) {
   auto finished = snapshot::ReadFinished(env_, dir_->receive_path());
   ASSERT_TRUE(finished) << finished.error().ToString();
   EXPECT_EQ(*finished, first_);
+}
+
+// Chunks are on their way when the receiver stops. A socket that is closed over them would take its
+// last words with it.
+TEST_F(SnapshotFetcherTest, ALeaderHearsWhyItsPeerStopped) {
+  for (auto [fault, code] : {std::pair{env::FaultKind::kError, Code::kIo},
+                             std::pair{env::FaultKind::kDiskFull, Code::kDiskFull}}) {
+    Leader leader(1, temp_.Path("first"), first_, UINT32_MAX);
+    receiver_env_.Inject({.op = env::Op::kWrite, .kind = fault, .path_part = "/.part-"});
+    fetcher_->Fetch(leader.Offer());
+    const SnapshotFetched outcome = TakeOutcome();
+    ASSERT_FALSE(outcome.status);
+    EXPECT_EQ(outcome.status.error().code, code) << outcome.status.error().ToString();
+    WaitUntil([&] { return !leader.served().empty(); });
+    const Status served = leader.served().front();
+    ASSERT_FALSE(served);
+    EXPECT_EQ(served.error().code, code) << served.error().ToString();
+    EXPECT_NE(served.error().message.find("injected fault"), std::string::npos);
+    EXPECT_EQ(leader.streams(), 1) << "a disk is not tried again at once";
+  }
+  Leader leader(1, temp_.Path("first"), first_, UINT32_MAX);
+  fetcher_->Fetch(leader.Offer());
+  const SnapshotFetched outcome = TakeOutcome();
+  EXPECT_TRUE(outcome.status) << outcome.status.error().ToString();
 }
 
 TEST_F(SnapshotFetcherTest, StopDoesNotWaitForASenderThatStands) {
