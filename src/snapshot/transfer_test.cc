@@ -236,7 +236,7 @@ TEST_F(TransferTest, ADiskThatRunsFullOnTheWayIsLeftEmpty) {
 // More is on its way than the pipe holds: the sender stands in a chunk when the receiver stops.
 TEST_F(TransferTest, ASenderInTheMiddleOfAChunkHearsWhyTheReceiverStopped) {
   SetFiles({{"large", RandomBytes(4, 8 << 20)}});
-  for (uint64_t nth : {1, 7, 32}) {
+  for (uint64_t nth : {1u, 7u, 32u}) {
     SCOPED_TRACE(nth);
     ASSERT_TRUE(env::RemoveTree(receiver_, kTo));
     env::FaultEnv sick(receiver_, 1);
