@@ -56,6 +56,10 @@ class File {
   // Everything written so far, and the size, become durable (fdatasync).
   virtual Status Sync() = 0;
 
+  // Claims the disk space of the first `size` bytes; those beyond the end read as zeros. kDiskFull:
+  // it is not there, and some of it may have been taken.
+  virtual Status Allocate(uint64_t size) = 0;
+
   virtual Result<uint64_t> Size() = 0;
   virtual Status Truncate(uint64_t size) = 0;
 
@@ -77,6 +81,11 @@ struct FileInfo {
   bool is_dir = false;
 };
 
+struct DiskSpace {
+  uint64_t free_bytes = 0;  // that a process without privileges may still use
+  uint64_t total_bytes = 0;
+};
+
 class Env {
  public:
   virtual ~Env() = default;
@@ -96,8 +105,13 @@ class Env {
   // process or another, has it. The file stays when the lock goes.
   virtual Result<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
 
-  // Bytes that a process without privileges may still use on the file system of `dir`.
-  virtual Result<uint64_t> FreeBytes(const std::string& dir) = 0;
+  // Of the file system of `dir`.
+  virtual Result<DiskSpace> Space(const std::string& dir) = 0;
+  Result<uint64_t> FreeBytes(const std::string& dir) {
+    auto space = Space(dir);
+    if (!space) return std::unexpected(space.error());
+    return space->free_bytes;
+  }
 };
 
 // ---------------------------------------------------------------- helpers on any Env

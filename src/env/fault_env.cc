@@ -68,6 +68,14 @@ class FaultFile final : public File {
   Status Sync() override {
     return env_.Run(Op::kSync, path_, [&] { return base_->Sync(); });
   }
+  Status Allocate(uint64_t size) override {
+    return env_.Run(Op::kWrite, path_, [&]() -> Status {
+      auto old = base_->Size();
+      if (!old) return std::unexpected(old.error());
+      if (size > *old && env_.disk_full()) return Injected(Code::kDiskFull, path_);
+      return base_->Allocate(size);
+    });
+  }
   Result<uint64_t> Size() override { return base_->Size(); }
   Status Truncate(uint64_t size) override {
     return env_.Run(Op::kWrite, path_, [&] { return base_->Truncate(size); });
@@ -108,6 +116,11 @@ void FaultEnv::ClearFaults() {
 void FaultEnv::SetDiskFull(bool full) {
   MutexLock lock(&mutex_);
   disk_full_ = full;
+}
+
+void FaultEnv::SetSpace(std::optional<DiskSpace> space) {
+  MutexLock lock(&mutex_);
+  space_ = space;
 }
 
 void FaultEnv::SetCachedReadsOnly(bool on) {
@@ -215,9 +228,16 @@ Result<std::unique_ptr<FileLock>> FaultEnv::Lock(const std::string& path) {
   return base_.Lock(path);
 }
 
-Result<uint64_t> FaultEnv::FreeBytes(const std::string& dir) {
-  if (disk_full()) return uint64_t{0};
-  return base_.FreeBytes(dir);
+Result<DiskSpace> FaultEnv::Space(const std::string& dir) {
+  bool full = false;
+  {
+    MutexLock lock(&mutex_);
+    if (space_) return *space_;
+    full = disk_full_;
+  }
+  auto space = base_.Space(dir);
+  if (space && full) space->free_bytes = 0;
+  return space;
 }
 
 }  // namespace arima::env

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,8 @@ class FaultEnv final : public Env {
   void ClearFaults();
   // While on, everything that would use new space answers kDiskFull.
   void SetDiskFull(bool full);
+  // What Space answers from now on, until it is set to nothing. Writes are not affected.
+  void SetSpace(std::optional<DiskSpace> space);
   // While on, kReadUncached is served from the cache, as by file systems without direct reads.
   void SetCachedReadsOnly(bool on);
   // Called before each operation that changes something (all but kOpen and kRead).
@@ -75,7 +78,7 @@ class FaultEnv final : public Env {
   Result<std::vector<std::string>> List(const std::string& dir) override;
   Status SyncDir(const std::string& dir) override;
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override;
-  Result<uint64_t> FreeBytes(const std::string& dir) override;
+  Result<DiskSpace> Space(const std::string& dir) override;
 
  private:
   friend class FaultFile;
@@ -96,6 +99,7 @@ class FaultEnv final : public Env {
   std::vector<Fault> faults_ GUARDED_BY(mutex_);
   std::array<uint64_t, kOpCount> counts_ GUARDED_BY(mutex_){};
   bool disk_full_ GUARDED_BY(mutex_) = false;
+  std::optional<DiskSpace> space_ GUARDED_BY(mutex_);
   bool cached_reads_only_ GUARDED_BY(mutex_) = false;
   std::function<void(Op, const std::string&)> observer_ GUARDED_BY(mutex_);
 };

@@ -262,6 +262,15 @@ class MemFile final : public File {
     return {};
   }
 
+  Status Allocate(uint64_t size) override {
+    auto old = Size();
+    if (!old) return std::unexpected(old.error());
+    if (size <= *old) return {};
+    const std::string zeros(size - *old, '\0');
+    const std::string_view part = zeros;
+    return WriteAt(*old, {&part, 1});
+  }
+
   Status Sync() override {
     MutexLock lock(&state_->mutex);
     if (auto s = MayWrite("sync"); !s) return s;
@@ -605,10 +614,10 @@ Result<std::unique_ptr<FileLock>> MemEnv::Lock(const std::string& path) {
   return std::make_unique<MemLock>(state_, key, state_->life);
 }
 
-Result<uint64_t> MemEnv::FreeBytes(const std::string&) {
+Result<DiskSpace> MemEnv::Space(const std::string&) {
   MutexLock lock(&state_->mutex);
   const uint64_t used = state_->UsedBytes();
-  return state_->capacity > used ? state_->capacity - used : 0;
+  return DiskSpace{state_->capacity > used ? state_->capacity - used : 0, state_->capacity};
 }
 
 }  // namespace arima::env

@@ -89,7 +89,7 @@ class MemEnv final : public Env {
   Result<std::vector<std::string>> List(const std::string& dir) override;
   Status SyncDir(const std::string& dir) override;
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override;
-  Result<uint64_t> FreeBytes(const std::string& dir) override;
+  Result<DiskSpace> Space(const std::string& dir) override;
 
  private:
   explicit MemEnv(std::shared_ptr<MemEnvState> state);

@@ -85,6 +85,8 @@ class PosixFile final : public File {
     return {};
   }
 
+  Status Allocate(uint64_t size) override;
+
   Result<uint64_t> Size() override {
     struct stat info{};
     if (::fstat(fd_.get(), &info) != 0) return SystemError("stat", path_, errno);
@@ -167,6 +169,14 @@ Status PosixFile::WriteAt(uint64_t offset, std::span<const std::string_view> par
     }
     skip += advance;
   }
+  return {};
+}
+
+// posix_fallocate writes to each block where the file system cannot do better.
+Status PosixFile::Allocate(uint64_t size) {
+  int error = EINTR;
+  while (error == EINTR) error = ::posix_fallocate(fd_.get(), 0, static_cast<off_t>(size));
+  if (error != 0) return SystemError("allocate", path_, error);
   return {};
 }
 
@@ -294,12 +304,13 @@ Result<std::unique_ptr<FileLock>> PosixEnv::Lock(const std::string& path) {
   return std::make_unique<PosixLock>(std::move(fd));
 }
 
-Result<uint64_t> PosixEnv::FreeBytes(const std::string& dir) {
+Result<DiskSpace> PosixEnv::Space(const std::string& dir) {
   struct statvfs info{};
   if (Repeat([&] { return ::statvfs(dir.c_str(), &info); }) != 0) {
     return SystemError("read free space of", dir, errno);
   }
-  return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
+  return DiskSpace{static_cast<uint64_t>(info.f_bavail) * info.f_frsize,
+                   static_cast<uint64_t>(info.f_blocks) * info.f_frsize};
 }
 
 }  // namespace arima::env

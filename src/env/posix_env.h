@@ -20,7 +20,7 @@ class PosixEnv final : public Env {
   Result<std::vector<std::string>> List(const std::string& dir) override;
   Status SyncDir(const std::string& dir) override;
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override;
-  Result<uint64_t> FreeBytes(const std::string& dir) override;
+  Result<DiskSpace> Space(const std::string& dir) override;
 };
 
 }  // namespace arima::env
