@@ -19,6 +19,7 @@
 namespace arima::codec {
 namespace {
 
+using raft::DiskLevel;
 using raft::Message;
 using raft::MessageType;
 using raft::RejectReason;
@@ -96,6 +97,8 @@ bool VisitReplication(Io& io, M& m) {
       io.Number(m.echo_ns);
       io.Number(m.peer_ns);
       io.Number(m.last_index);
+      io.Number(m.sync_us);
+      io.Disk(m.disk);
       return true;
     case MessageType::kSnap:
       io.Number(m.snapshot.index);
@@ -200,6 +203,7 @@ struct FieldWriter {
   void Number(uint64_t v) { to.U64(v); }
   void Number(uint32_t v) { to.U32(v); }
   void Reason(RejectReason v) { to.U8(static_cast<uint8_t>(v)); }
+  void Disk(DiskLevel v) { to.U8(static_cast<uint8_t>(v)); }
   void Conf(const raft::ConfState& conf) { to.Bytes(EncodeConfState(conf)); }
   void Entries(const Message&) {}
   void Proposals(const std::vector<raft::ForwardedProposal>& proposals) {
@@ -236,6 +240,7 @@ struct FieldCounter {
   void Number(uint64_t) { bytes += 8; }
   void Number(uint32_t) { bytes += 4; }
   void Reason(RejectReason) { bytes += 1; }
+  void Disk(DiskLevel) { bytes += 1; }
   void Conf(const raft::ConfState& conf) { bytes += 4 + EncodeConfState(conf).size(); }
   void Entries(const Message& m) { bytes += 4 + m.entries.size() * kEntryHeaderBytes; }
   void Proposals(const std::vector<raft::ForwardedProposal>& p) {
@@ -252,6 +257,7 @@ struct FieldClearer {
     v = T{};
   }
   void Reason(RejectReason& v) { v = RejectReason::kNone; }
+  void Disk(DiskLevel& v) { v = DiskLevel::kOk; }
   void Conf(raft::ConfState& v) { v = {}; }
   void Entries(Message& m) { m.entries.clear(); }
   void Proposals(std::vector<raft::ForwardedProposal>& v) { v.clear(); }
@@ -394,6 +400,7 @@ class FieldReader {
   void Number(uint64_t& v) { v = in_.U64(); }
   void Number(uint32_t& v) { v = in_.U32(); }
   void Reason(RejectReason& v);
+  void Disk(DiskLevel& v);
   void Conf(raft::ConfState& v);
   void Entries(Message& m);
   void Proposals(std::vector<raft::ForwardedProposal>& v);
@@ -443,6 +450,12 @@ void FieldReader::Reason(RejectReason& v) {
   v = static_cast<RejectReason>(in_.U8());
   if (v <= RejectReason::kQueueFull) return;
   Fail(Code::kNotSupported, "unknown reason " + std::to_string(static_cast<int>(v)));
+}
+
+void FieldReader::Disk(DiskLevel& v) {
+  v = static_cast<DiskLevel>(in_.U8());
+  if (v <= DiskLevel::kFull) return;
+  Fail(Code::kNotSupported, "unknown disk level " + std::to_string(static_cast<int>(v)));
 }
 
 void FieldReader::Conf(raft::ConfState& v) {

@@ -10,8 +10,8 @@
 //
 // Thread rule: functions are pure; a MessageEncoder belongs to one thread.
 //
-// Format v1, little-endian:
-//   meta    := version u8 (1), message*
+// Format v2, little-endian (v1 had no disk and sync_us in HeartbeatResp and is not understood):
+//   meta    := version u8 (2), message*
 //   message := type u8, flags u8 (1: reject, 2: force), group u64, from u64, to u64, term u64,
 //              then the fields of the type:
 //     PreVote, Vote          last_index u64, last_term u64, commit u64, commit_term u64
@@ -20,7 +20,8 @@
 //     AppResp                index u64, hint_index u64, hint_term u64, round u64, echo_ns u64,
 //                            peer_ns u64, apply_lag u64, window u32
 //     Heartbeat              commit u64, commit_term u64, match u64, round u64, clocks
-//     HeartbeatResp          round u64, echo_ns u64, peer_ns u64, last_index u64
+//     HeartbeatResp          round u64, echo_ns u64, peer_ns u64, last_index u64, sync_us u32,
+//                            disk u8 (raft::DiskLevel)
 //     Snap                   index u64, term u64, snapshot_id u64, total_bytes u64, conf bytes
 //     SnapProgress           snapshot_id u64, received_bytes u64
 //     TimeoutNow             last_index u64, last_term u64, transfer_id u64
@@ -52,7 +53,7 @@
 
 namespace arima::codec {
 
-inline constexpr uint8_t kMessageFormatVersion = 1;
+inline constexpr uint8_t kMessageFormatVersion = 2;
 
 // Messages on their way out.
 struct EncodedMessages {

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/coding.h"
@@ -139,6 +140,8 @@ void FillReplication(Numbers* numbers, Message* m) {
       m->echo_ns = numbers->Next();
       m->peer_ns = numbers->Next();
       m->last_index = Index(numbers->Next());
+      m->sync_us = static_cast<uint32_t>(numbers->Next());
+      m->disk = static_cast<raft::DiskLevel>(numbers->Next() % 4);
       return;
     default:
       ADD_FAILURE() << "no sample of type " << static_cast<int>(m->type);
@@ -424,14 +427,24 @@ TEST(MessageCodec, UnknownVersionsTypesAndKindsAreNotSupported) {
   std::string bytes = EncodeMessage(app);
   const std::vector<raft::Entry> entries = app.entries;
   size_t kind = bytes.size() - entries[0].payload.size() - entries[1].payload.size() - 4 - 4 - 1;
-  std::map<size_t, char> spoiled = {{4, 2}, {5, kLastType + 1}, {kind, 9}};
-  for (auto [place, value] : spoiled) {
+  const std::vector<std::pair<size_t, char>> spoiled = {
+      {4, 1}, {4, kMessageFormatVersion + 1}, {5, kLastType + 1}, {kind, 9}};
+  for (const auto& [place, value] : spoiled) {
     std::string wrong = bytes;
     wrong[place] = value;
     Result<Message> back = DecodeMessage(wrong);
     ASSERT_FALSE(back) << place;
     EXPECT_EQ(back.error().code, Code::kNotSupported) << back.error().ToString();
   }
+}
+
+TEST(MessageCodec, UnknownDiskLevelsAreNotSupported) {
+  std::string bytes =
+      EncodeMessage(CountedSample(static_cast<uint8_t>(MessageType::kHeartbeatResp)));
+  bytes.back() = 4;
+  Result<Message> back = DecodeMessage(bytes);
+  ASSERT_FALSE(back);
+  EXPECT_EQ(back.error().code, Code::kNotSupported) << back.error().ToString();
 }
 
 TEST(MessageCodec, AnAbsurdCountCostsNoMemory) {
@@ -457,8 +470,8 @@ TEST(MessageCodec, IndexesDoNotWrapAround) {
 
 // One line a type: its number and the bytes of its counted sample. If this fails, nodes of
 // different builds do not understand each other: raise kMessageFormatVersion.
-TEST(MessageCodec, BytesOfVersionOneStayWhatTheyAre) {
-  std::ifstream file(ARIMA_SOURCE_DIR "/testdata/messages_v1.txt");
+TEST(MessageCodec, BytesOfVersionTwoStayWhatTheyAre) {
+  std::ifstream file(ARIMA_SOURCE_DIR "/testdata/messages_v2.txt");
   int type = 0;
   std::string hex;
   int lines = 0;

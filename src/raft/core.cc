@@ -102,7 +102,7 @@ void CoreImpl::On(Tick) {
   // A node that is alone has nobody to wait for. One that can serve nothing lets the others go
   // first; but if its log is the longest of a majority, nobody else can win.
   bool at_once = ticks_ == 1 && IsSoleVoter() && !needs_snapshot_;
-  const uint64_t timeout = uint64_t{election_timeout_} * (needs_snapshot_ ? kPatience : 1);
+  const uint64_t timeout = uint64_t{CampaignTicks()} * (needs_snapshot_ ? kPatience : 1);
   if (IsPromotable() && (at_once || election_elapsed_ >= timeout)) {
     // A lost connection is no proof that the leader is gone, so it is always asked about first.
     bool pre = config_.pre_vote || short_timeout_;
@@ -217,7 +217,12 @@ void CoreImpl::On(LeaderLost in) {
 
 void CoreImpl::On(CompactTo in) { log_.CompactTo(in.index); }
 
-void CoreImpl::On(DiskLow in) { disk_low_ = in.low; }
+void CoreImpl::On(DiskLow in) { disk_ = in.level; }
+
+void CoreImpl::On(SyncLatency in) {
+  sync_us_ = in.us;
+  sync_stalled_ = in.stalled;
+}
 
 void CoreImpl::On(Campaign) {
   if (role_ == Role::kLeader || !IsPromotable() || needs_snapshot_) return;
@@ -255,6 +260,8 @@ CoreStatus CoreImpl::GetStatus() const {
   s.applying = log_.applying();
   s.applied = log_.applied();
   s.uncommitted_bytes = log_.uncommitted_bytes();
+  s.disk = disk_;
+  s.sync_stalled = sync_stalled_;
   s.pending_reads = rounds_.size() + forwarded_reads_.size();
   s.last_leader_contact_ns = leader_contacted_ ? leader_contact_ns_ : 0;
   bool leader = role_ == Role::kLeader;
@@ -282,6 +289,8 @@ CoreStatus CoreImpl::GetStatus() const {
     peer.apply_lag = p.apply_lag;
     peer.damaged = p.damaged;
     peer.repairing = p.repairing;
+    peer.disk = p.disk;
+    peer.sync_us = p.sync_us;
     peer.caught_up = p.CaughtUp(now_ns_, election_ns_);
   }
   return s;

@@ -49,6 +49,8 @@ struct Proposal {
   EntryKind kind = EntryKind::kCommand;
   uint32_t checksum = 0;  // EntryChecksum(kind, payload)
   SharedBytes payload;
+  // Makes the data no larger, so it is taken while disks are low.
+  bool from_reserve = false;
 };
 struct Propose {
   std::vector<Proposal> proposals;
@@ -114,17 +116,27 @@ struct Transfer {
 struct CompactTo {
   Index index;  // <= durable applied; the driver has decided that nobody needs it
 };
-// Another disk condition: while low the leader rejects proposals with kDiskLow.
+// What the own disk takes from now on. A leader refuses proposals accordingly (kDiskLow), a
+// follower entries; the leader is told with each answer to a heartbeat.
 struct DiskLow {
-  bool low = false;
+  DiskLevel level = DiskLevel::kOk;
 };
+// How long syncs of the own log take now, the one under way included; `stalled`: too long for a
+// leader, by the driver's judgement. The leader is told as above.
+struct SyncLatency {
+  uint32_t us = 0;
+  bool stalled = false;
+};
+// A leader whose own disk is low or stalled hands over to a voter that is better off, if there is
+// one; else nothing happens. SoftState::transferring tells.
+struct MoveLeadership {};
 struct Campaign {};
 struct ForgetLeader {};
 
-using Input =
-    std::variant<Tick, PeerMessage, Propose, ProposeConf, Read, WriteDone, WriteFailed, Applied,
-                 EntriesLoaded, SnapshotReady, SnapshotSent, SnapshotReceived, SnapshotInstalled,
-                 Unreachable, LeaderLost, Transfer, CompactTo, DiskLow, Campaign, ForgetLeader>;
+using Input = std::variant<Tick, PeerMessage, Propose, ProposeConf, Read, WriteDone, WriteFailed,
+                           Applied, EntriesLoaded, SnapshotReady, SnapshotSent, SnapshotReceived,
+                           SnapshotInstalled, Unreachable, LeaderLost, Transfer, CompactTo, DiskLow,
+                           SyncLatency, MoveLeadership, Campaign, ForgetLeader>;
 
 // ---------------------------------------------------------------- outputs
 
@@ -268,8 +280,10 @@ struct PeerStatus {
   uint64_t apply_lag = 0;
   // The last complete catch-up round (raft thesis 4.2.1) ended within one election timeout.
   bool caught_up = false;
-  bool damaged = false;    // it lost acknowledged log; must be replaced under a new id
-  bool repairing = false;  // it lost its state machine and is to get a snapshot
+  bool damaged = false;             // it lost acknowledged log; must be replaced under a new id
+  bool repairing = false;           // it lost its state machine and is to get a snapshot
+  DiskLevel disk = DiskLevel::kOk;  // as it last said
+  uint32_t sync_us = 0;
 };
 
 // A read-only picture for APIs, metrics and tests.
@@ -285,6 +299,8 @@ struct CoreStatus {
   Index applying;
   Index applied;
   uint64_t uncommitted_bytes = 0;
+  DiskLevel disk = DiskLevel::kOk;  // own
+  bool sync_stalled = false;
   uint64_t pending_reads = 0;
   uint64_t last_leader_contact_ns = 0;  // 0 = never
   uint64_t confirmed_ns = 0;            // staleness inputs, docs/design/http-api.md 2.5

@@ -84,6 +84,8 @@ class CoreImpl {
   void On(Transfer in);
   void On(CompactTo in);
   void On(DiskLow in);
+  void On(SyncLatency in);
+  void On(MoveLeadership);
   void On(Campaign);
   void On(ForgetLeader);
   void StepMessage(Message&& m);
@@ -117,6 +119,7 @@ class CoreImpl {
   // ---- election.cc
   bool IsPromotable() const;
   bool IsSoleVoter() const;
+  uint32_t CampaignTicks() const;
   void ResetElectionTimer();
   void RedrawElectionTimeout();
   void StartCampaign(CampaignKind kind);
@@ -193,8 +196,10 @@ class CoreImpl {
   bool KeepsLiveQuorum(const ConfState& next) const;
 
   // ---- proposals.cc
-  RejectReason WhyNotPropose(uint64_t bytes) const;
-  RejectReason TryAppend(EntryKind kind, uint32_t checksum, SharedBytes&& payload);
+  RejectReason WhyNotPropose(uint64_t bytes, bool from_reserve) const;
+  bool DisksTake(bool from_reserve) const;
+  RejectReason TryAppend(EntryKind kind, uint32_t checksum, SharedBytes&& payload,
+                         bool from_reserve);
   void ProposeLocal(Proposal&& proposal);
   void Reject(uint64_t tag, RejectReason reason, std::string text = {});
   void FlushForwards();
@@ -212,11 +217,13 @@ class CoreImpl {
   void OnReadIndexResp(const Message& m);
 
   // ---- transfer.cc
-  void StartTransfer(MemberId target);
+  void StartTransfer(MemberId target, std::string_view why = "");
   void MaybeSendTimeoutNow();
   void SendTimeoutNow(MemberId to);
   void AbortTransfer(std::string_view why);
+  bool MayLead(const Progress& p) const;
   MemberId MostCaughtUpVoter() const;
+  MemberId BetterVoter() const;
 
   // ---- snapshot.cc
   void RequestSnapshot(Progress& p);
@@ -267,6 +274,11 @@ class CoreImpl {
   bool short_timeout_ = false;     // the leader's host closed its connection
   bool heartbeat_due_ = false;
 
+  // The own disk.
+  DiskLevel disk_ = DiskLevel::kOk;
+  uint32_t sync_us_ = 0;
+  bool sync_stalled_ = false;
+
   // What the leader of this term has said.
   bool leader_contacted_ = false;
   uint64_t leader_contact_ns_ = 0;
@@ -285,7 +297,6 @@ class CoreImpl {
   MemberId transferee_;
   uint64_t transfer_id_ = 0;
   bool timeout_now_sent_ = false;
-  bool disk_low_ = false;
 
   // Requests on their way to the leader.
   struct Forwarded {

@@ -99,6 +99,14 @@ std::string ReadRespFields(const Message& m) {
   return text + Field("index", Number(m.index));
 }
 
+// Only what is out of the ordinary.
+std::string DiskFields(const Message& m) {
+  std::string text;
+  if (m.disk != DiskLevel::kOk) text += Field("disk", std::string(DiskLevelName(m.disk)));
+  if (m.sync_us != 0) text += Field("sync_us", std::to_string(m.sync_us));
+  return text;
+}
+
 std::string Fields(const Message& m) {
   switch (m.type) {
     case MessageType::kPreVote:
@@ -115,7 +123,7 @@ std::string Fields(const Message& m) {
       return Field("commit", Describe(EntryId{m.commit_term, m.commit})) +
              Field("match", Number(m.match)) + Field("round", Number(m.round));
     case MessageType::kHeartbeatResp:
-      return Field("last", Number(m.last_index)) + Field("round", Number(m.round));
+      return Field("last", Number(m.last_index)) + Field("round", Number(m.round)) + DiskFields(m);
     case MessageType::kSnap:
       return " " + Describe(m.snapshot);
     case MessageType::kSnapProgress:

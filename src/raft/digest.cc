@@ -75,8 +75,9 @@ void Add(Hasher& h, const Message& m) {
         m.log_term, m.last_index, m.last_term, m.commit, m.commit_term, m.hint_index, m.hint_term,
         m.match, m.round);
   h.All(m.send_ns, m.confirmed_ns, m.confirmed_commit, m.echo_peer_ns, m.echo_received_ns,
-        m.echo_ns, m.peer_ns, m.apply_lag, uint64_t{m.window}, m.transfer_id, m.target,
-        m.received_bytes, m.read_id.origin, m.read_id.life, m.read_id.counter);
+        m.echo_ns, m.peer_ns, m.apply_lag, uint64_t{m.window}, m.disk, uint64_t{m.sync_us},
+        m.transfer_id, m.target, m.received_bytes, m.read_id.origin, m.read_id.life,
+        m.read_id.counter);
   h.Add(uint64_t{m.entries.size()});
   for (const Entry& e : m.entries) Add(h, e);
 }
@@ -88,8 +89,8 @@ void Add(Hasher& h, const Progress& p) {
         p.acked_round, p.echo_peer_ns, p.echo_received_ns, p.heartbeat_round, p.heartbeat_match);
   h.All(p.catch_up_target, p.catch_up_start_ns, uint64_t{p.catch_up_fast}, p.leaving_at,
         p.leaving_round, uint64_t{p.leaving_ticks}, uint64_t{p.want_empty},
-        uint64_t{p.snapshot_reported}, p.inflights.byte_limit(), uint64_t{p.repairing},
-        p.repair_id);
+        uint64_t{p.snapshot_reported}, p.inflights.byte_limit(), uint64_t{p.repairing}, p.repair_id,
+        p.disk, uint64_t{p.sync_us});
   h.Add(uint64_t{p.inflights.count()});
   for (uint32_t i = 0; i < p.inflights.count(); ++i) {
     h.All(p.inflights.At(i).last, p.inflights.At(i).bytes);
@@ -163,10 +164,13 @@ uint64_t CoreImpl::Digest() const {
   h.Add(uint64_t{peers_.size()});
   for (const Progress& p : peers_) Add(h, p);
   Add(h, rounds_);
-  h.All(transferee_, transfer_id_, uint64_t{timeout_now_sent_}, uint64_t{disk_low_});
+  h.All(transferee_, transfer_id_, uint64_t{timeout_now_sent_});
+  h.All(disk_, uint64_t{sync_us_}, uint64_t{sync_stalled_});
   Add(h, forwarded_reads_);
   h.All(next_forward_id_, uint64_t{unsent_proposals_.size()}, uint64_t{forwarded_.size()});
-  for (const Proposal& p : unsent_proposals_) h.All(p.tag, p.kind, uint64_t{p.checksum});
+  for (const Proposal& p : unsent_proposals_) {
+    h.All(p.tag, p.kind, uint64_t{p.checksum}, uint64_t{p.from_reserve});
+  }
   for (const Forwarded& f : forwarded_) h.All(f.id, f.tag, f.leader, f.sent_tick);
   for (const auto& [origin, ranges] : seen_forwards_) {
     h.All(origin, uint64_t{ranges.size()});

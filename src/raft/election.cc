@@ -23,6 +23,12 @@ bool CoreImpl::IsSoleVoter() const {
   return !conf_->joint() && conf_->voters.size() == 1 && conf_->voters.front() == config_.id;
 }
 
+// Whose disk is low or stalled leads badly: it leaves the others time to win first.
+uint32_t CoreImpl::CampaignTicks() const {
+  const bool better_off = disk_ == DiskLevel::kOk && !sync_stalled_;
+  return election_timeout_ + (better_off || IsSoleVoter() ? 0 : 2 * config_.election_ticks);
+}
+
 void CoreImpl::ResetElectionTimer() {
   election_elapsed_ = 0;
   RedrawElectionTimeout();

@@ -91,6 +91,8 @@ bool CoreImpl::TrimCommitted(Message* m) {
 
 void CoreImpl::TakeEntries(Message&& m) {
   ARIMA_ASSERT(m.index >= log_.commit(), m.index, log_.commit());
+  // What the log cannot take would stand before votes in its queue: as if it had been lost.
+  if (disk_ == DiskLevel::kFull) m.entries.clear();
   Index end = m.index + m.entries.size();
   auto first_new = std::find_if(m.entries.begin(), m.entries.end(),
                                 [this](const Entry& e) { return !log_.Has(e.id()); });
@@ -153,6 +155,8 @@ void CoreImpl::OnHeartbeat(const Message& m) {
   answer.echo_ns = m.send_ns;
   answer.peer_ns = now_ns_;
   answer.last_index = log_.last();
+  answer.disk = disk_;
+  answer.sync_us = sync_us_;
   Send(std::move(answer));
 }
 

@@ -97,6 +97,8 @@ void CoreImpl::OnHeartbeatResp(const Message& m) {
   if (role_ != Role::kLeader || p == nullptr) return;
   NotePeer(*p, m);
   if (p->damaged) return;
+  p->disk = m.disk;
+  p->sync_us = m.sync_us;
   p->UpdateCatchUp(log_.last(), now_ns_, election_ns_);
   if (p->state == ProgressState::kSnapshot) return;
   p->paused = false;
@@ -108,7 +110,7 @@ bool CoreImpl::WantsAppend(const Progress& p) const {
   if (p.IsPaused()) return false;
   if (p.want_empty) return true;
   bool full = p.state == ProgressState::kReplicate && p.inflights.Full();
-  if (!full && p.next <= log_.last()) return true;
+  if (!full && p.disk != DiskLevel::kFull && p.next <= log_.last()) return true;
   // Commit news go out even if there is nothing to carry them.
   return p.state == ProgressState::kReplicate &&
          p.sent_commit < std::min(log_.commit(), p.next - 1);
@@ -124,7 +126,7 @@ bool CoreImpl::SendAppend(Progress& p, bool allow_empty) {
   Message m = Make(MessageType::kApp, p.id);
   uint64_t bytes = 0;
   bool replicate = p.state == ProgressState::kReplicate;
-  if (p.next <= log_.last() && !(replicate && p.inflights.Full())) {
+  if (p.next <= log_.last() && p.disk != DiskLevel::kFull && !(replicate && p.inflights.Full())) {
     if (!log_.cache().Has(p.next)) {
       RequestLoad(p);
       return false;

@@ -22,7 +22,7 @@ enum class MessageType : uint8_t {
   kAppResp = 6,         // index = durable match, or with reject: rejected previous index and
                         // hint_index, hint_term; round, echo_ns, peer_ns, apply_lag, window
   kHeartbeat = 7,       // commit, commit_term, match, round, clocks
-  kHeartbeatResp = 8,   // round, echo_ns, peer_ns, last_index
+  kHeartbeatResp = 8,   // round, echo_ns, peer_ns, last_index, disk, sync_us
   kSnap = 9,            // snapshot (control only; bytes go by a side stream)
   kSnapProgress = 10,   // snapshot.snapshot_id, received_bytes, reject = failed; id 0: the sender
                         // lost its state machine and asks for a snapshot
@@ -48,7 +48,7 @@ enum class RejectReason : uint8_t {
   kNotReady = 7,         // promotion before catch-up, or quorum would not be live
   kDisabled = 8,         // removed, damaged or dead
   kTermChanged = 9,      // read: leadership changed since the request; ask again
-  kDiskLow = 10,         // reserve of the log disk reached
+  kDiskLow = 10,         // no disk for it, at the leader or at a majority
   kApplyLag = 11,        // the state machine is too far behind
   kQueueFull = 12,       // too many waiting reads
 };
@@ -61,6 +61,8 @@ struct ForwardedProposal {
   EntryKind kind = EntryKind::kCommand;
   uint32_t checksum = 0;
   SharedBytes payload;
+  // May use the reserve of the disk. Does not travel: whoever receives it judges by the payload.
+  bool from_reserve = false;
   friend bool operator==(const ForwardedProposal&, const ForwardedProposal&) = default;
 };
 
@@ -113,6 +115,8 @@ struct Message {
 
   uint64_t apply_lag = 0;  // entries committed but not applied at the sender
   uint32_t window = 0;     // bytes the sender is willing to have in flight; 0 = no statement
+  DiskLevel disk = DiskLevel::kOk;  // of the sender
+  uint32_t sync_us = 0;             // how long syncs of the sender's log take now; 0 = not known
   uint64_t transfer_id = 0;
   MemberId target;
   uint64_t received_bytes = 0;

@@ -52,6 +52,8 @@ struct Progress {
   bool contacted = false;  // last_contact_ns is valid
   uint64_t last_contact_ns = 0;
   uint64_t apply_lag = 0;
+  DiskLevel disk = DiskLevel::kOk;  // kFull: it drops entries, so none are sent
+  uint32_t sync_us = 0;
   uint64_t acked_round = 0;
   uint64_t echo_peer_ns = 0;
   uint64_t echo_received_ns = 0;

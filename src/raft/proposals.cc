@@ -24,12 +24,24 @@ void CoreImpl::Reject(uint64_t tag, RejectReason reason, std::string text) {
   out_.rejected.push_back({tag, reason, std::move(text), leader_});
 }
 
-RejectReason CoreImpl::WhyNotPropose(uint64_t bytes) const {
+// The leader's own disk, and those of a majority, or what it appends could not be committed.
+bool CoreImpl::DisksTake(bool from_reserve) const {
+  if (disk_ > (from_reserve ? DiskLevel::kLow : DiskLevel::kOk)) return false;
+  const DiskLevel peers_max = from_reserve ? DiskLevel::kStuck : DiskLevel::kOk;
+  auto takes = [&](const Progress& p) { return p.disk <= peers_max; };
+  if (std::ranges::all_of(peers_, takes)) return true;
+  return IsQuorum([&](MemberId id) {
+    const Progress* p = FindPeer(id);
+    return p == nullptr || takes(*p);
+  });
+}
+
+RejectReason CoreImpl::WhyNotPropose(uint64_t bytes, bool from_reserve) const {
   if (disabled_ != Disabled::kNone) return RejectReason::kDisabled;
   if (role_ != Role::kLeader) return RejectReason::kNoLeader;
   if (transferee_) return RejectReason::kTransferring;
   if (!IsVoter(config_.id)) return RejectReason::kNotMember;
-  if (disk_low_) return RejectReason::kDiskLow;
+  if (!DisksTake(from_reserve)) return RejectReason::kDiskLow;
   if (log_.unapplied_bytes() > kApplyLagBytesMax) return RejectReason::kApplyLag;
   // One proposal of any size is let into an empty tail, or it could never be.
   uint64_t uncommitted = log_.uncommitted_bytes();
@@ -39,11 +51,12 @@ RejectReason CoreImpl::WhyNotPropose(uint64_t bytes) const {
   return RejectReason::kNone;
 }
 
-RejectReason CoreImpl::TryAppend(EntryKind kind, uint32_t checksum, SharedBytes&& payload) {
+RejectReason CoreImpl::TryAppend(EntryKind kind, uint32_t checksum, SharedBytes&& payload,
+                                 bool from_reserve) {
   if (kind != EntryKind::kCommand && kind != EntryKind::kClockTick) {
     return RejectReason::kConfInvalid;
   }
-  RejectReason reason = WhyNotPropose(payload.size());
+  RejectReason reason = WhyNotPropose(payload.size(), from_reserve);
   if (reason == RejectReason::kNone) {
     AppendToLog(MakeEntry(kind, checksum, std::move(payload)));
   }
@@ -51,7 +64,8 @@ RejectReason CoreImpl::TryAppend(EntryKind kind, uint32_t checksum, SharedBytes&
 }
 
 void CoreImpl::ProposeLocal(Proposal&& proposal) {
-  RejectReason reason = TryAppend(proposal.kind, proposal.checksum, std::move(proposal.payload));
+  RejectReason reason = TryAppend(proposal.kind, proposal.checksum, std::move(proposal.payload),
+                                  proposal.from_reserve);
   if (reason == RejectReason::kNone) {
     out_.accepted.push_back({proposal.tag, log_.last(), term_});
   } else {
@@ -138,7 +152,7 @@ void CoreImpl::OnProposeMessage(Message&& m) {
   ARIMA_ASSERT(m.from != config_.id);
   answer.results.reserve(m.proposals.size());
   for (ForwardedProposal& p : m.proposals) {
-    RejectReason reason = TryAppend(p.kind, p.checksum, std::move(p.payload));
+    RejectReason reason = TryAppend(p.kind, p.checksum, std::move(p.payload), p.from_reserve);
     bool ok = reason == RejectReason::kNone;
     answer.results.push_back({p.id, reason, ok ? log_.last() : Index(0), ok ? term_ : Term(0)});
   }

@@ -619,11 +619,11 @@ TEST(Proposals, UncommittedBytesAreLimited) {
 
 TEST(Proposals, AreRefusedWhileTheDiskIsLow) {
   TestCluster c = Led();
-  c.Step(1, DiskLow{true});
+  c.Step(1, DiskLow{DiskLevel::kLow});
   c.Propose(1, "a");
   ASSERT_EQ(c[1].rejected.size(), 1u);
   EXPECT_EQ(c[1].rejected[0].reason, RejectReason::kDiskLow);
-  c.Step(1, DiskLow{false});
+  c.Step(1, DiskLow{DiskLevel::kOk});
   c.Propose(1, "a");
   EXPECT_EQ(c[1].accepted.size(), 1u);
 }

@@ -7,12 +7,19 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "base/assert.h"
 #include "raft/core_impl.h"
 
 namespace arima::raft {
+namespace {
+
+// A voter whose syncs take longer is no place to flee to from a low disk.
+constexpr uint32_t kSlowSyncUs = 1'000'000;
+
+}  // namespace
 
 void CoreImpl::On(Transfer in) {
   if (role_ == Role::kLeader) {
@@ -24,19 +31,47 @@ void CoreImpl::On(Transfer in) {
   }
 }
 
+bool CoreImpl::MayLead(const Progress& p) const {
+  bool votes = std::find(conf_->voters.begin(), conf_->voters.end(), p.id) != conf_->voters.end();
+  return votes && !p.damaged && !p.repairing && p.state != ProgressState::kSnapshot;
+}
+
+// Whether it is there and has space counts more than how much of the log it has.
 MemberId CoreImpl::MostCaughtUpVoter() const {
+  auto rank = [this](const Progress& p) {
+    return std::tuple(IsLive(p), p.disk == DiskLevel::kOk, p.match);
+  };
   const Progress* best = nullptr;
   for (const Progress& p : peers_) {
-    bool votes = std::find(conf_->voters.begin(), conf_->voters.end(), p.id) != conf_->voters.end();
-    if (!votes || p.damaged || p.repairing || p.state == ProgressState::kSnapshot) continue;
-    bool better = best == nullptr || (IsLive(p) && !IsLive(*best)) ||
-                  (IsLive(p) == IsLive(*best) && p.match > best->match);
-    if (better) best = &p;
+    if (MayLead(p) && (best == nullptr || rank(p) > rank(*best))) best = &p;
   }
   return best != nullptr ? best->id : MemberId(0);
 }
 
-void CoreImpl::StartTransfer(MemberId target) {
+// A voter for which leadership is worth moving: more space if the own disk is low, syncs in less
+// than half the time if it is stalled, and no worse in the other respect. Of several, the one with
+// most of the log.
+MemberId CoreImpl::BetterVoter() const {
+  const Progress* best = nullptr;
+  for (const Progress& p : peers_) {
+    if (!MayLead(p) || !IsLive(p) || p.state != ProgressState::kReplicate) continue;
+    const bool more_space = p.disk < disk_;
+    const bool faster = sync_stalled_ && p.sync_us < sync_us_ / 2;
+    const bool worse = p.disk > disk_ || (!sync_stalled_ && p.sync_us > kSlowSyncUs);
+    if ((more_space || faster) && !worse && (best == nullptr || p.match > best->match)) best = &p;
+  }
+  return best != nullptr ? best->id : MemberId(0);
+}
+
+void CoreImpl::On(MoveLeadership) {
+  const bool in_need = disk_ != DiskLevel::kOk || sync_stalled_;
+  if (role_ != Role::kLeader || !in_need || transferee_) return;
+  if (MemberId target = BetterVoter()) {
+    StartTransfer(target, sync_stalled_ ? "the own disk stalls" : "the own disk is nearly full");
+  }
+}
+
+void CoreImpl::StartTransfer(MemberId target, std::string_view why) {
   if (role_ != Role::kLeader) return;
   if (!target) target = MostCaughtUpVoter();
   const Progress* p = FindPeer(target);
@@ -50,7 +85,7 @@ void CoreImpl::StartTransfer(MemberId target) {
   transferee_ = target;
   ++transfer_id_;
   election_elapsed_ = 0;  // it has one election timeout to finish
-  AddEvent(EventKind::kTransferStarted, target, "");
+  AddEvent(EventKind::kTransferStarted, target, std::string(why));
   MaybeSendTimeoutNow();
 }
 

@@ -23,4 +23,18 @@ std::string_view RoleName(Role role) {
   return "unknown";
 }
 
+std::string_view DiskLevelName(DiskLevel level) {
+  switch (level) {
+    case DiskLevel::kOk:
+      return "ok";
+    case DiskLevel::kLow:
+      return "low";
+    case DiskLevel::kStuck:
+      return "stuck";
+    case DiskLevel::kFull:
+      return "full";
+  }
+  return "unknown";
+}
+
 }  // namespace arima::raft

@@ -117,4 +117,15 @@ enum class Disabled : uint8_t {
 
 std::string_view RoleName(Role role);  // "follower", ...
 
+// What a node's disk still takes (docs/design/raft.md 4.7); each level includes those before it. On
+// the wire: never renumber.
+enum class DiskLevel : uint8_t {
+  kOk = 0,
+  kLow = 1,    // the reserve is touched: nothing that makes data grow
+  kStuck = 2,  // the state machine waits for space: no proposals at all
+  kFull = 3,   // the log has no room ahead: no entries, from a leader neither; votes still fit
+};
+
+std::string_view DiskLevelName(DiskLevel level);  // "ok", "low", "stuck", "full"
+
 }  // namespace arima::raft

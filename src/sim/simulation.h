@@ -110,6 +110,7 @@ class Simulation {
   void PlanFault();
   void InjectFault();
   void CrashOne();
+  void DisturbDisk(SimNode& node);
   void PowerLoss();
   void PauseOne();
   void BreakLinks();

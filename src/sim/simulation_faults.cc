@@ -85,10 +85,21 @@ void Simulation::InjectFault() {
       break;
     default:
       if (SimNode* node = swarm_.disk_low ? AnyNode(true) : nullptr; node && !Paused(*node)) {
-        Step(*node, raft::DiskLow{fault_random_.Percent(50)});
+        DisturbDisk(*node);
       }
       break;
   }
+}
+
+// What the disk says of itself, true or not; a leader may then be told to hand over.
+void Simulation::DisturbDisk(SimNode& node) {
+  if (fault_random_.Percent(50)) {
+    Step(node, raft::DiskLow{static_cast<raft::DiskLevel>(fault_random_.Below(4))});
+  } else {
+    const bool stalled = fault_random_.Percent(50);
+    Step(node, raft::SyncLatency{static_cast<uint32_t>(fault_random_.Below(3'000'000)), stalled});
+  }
+  Step(node, raft::MoveLeadership{});
 }
 
 void Simulation::CrashOne() {

@@ -31,7 +31,8 @@ void Simulation::Heal() {
     if (node.gone) continue;
     if (!node.up()) Start(node);
     if (!verdict_.ok()) return;
-    Step(node, raft::DiskLow{false});
+    Step(node, raft::DiskLow{});
+    Step(node, raft::SyncLatency{});
   }
   Probe();
 }

@@ -14,8 +14,8 @@
 
 namespace arima::transport {
 
-inline constexpr uint16_t kProtocolMin = 1;
-inline constexpr uint16_t kProtocolMax = 1;
+inline constexpr uint16_t kProtocolMin = 2;
+inline constexpr uint16_t kProtocolMax = 2;
 
 struct Hello {
   uint16_t protocol_min = kProtocolMin;  // range that the sender speaks
