@@ -41,6 +41,7 @@ node::ReplicaOptions ReplicaOptionsOf(const node::Options& options) {
   replica.retention = {options.log_retain_bytes, options.log_retain_max};
   replica.snapshots.rate_bytes_per_s = options.snapshot_rate;
   replica.accept_data_loss = options.accept_data_loss;
+  replica.disk_stall_ns = options.disk_stall_timeout_ms * 1'000'000;
   replica.storage.block_cache_bytes = options.block_cache_bytes;
   replica.storage.recent_keys_bytes = options.recent_keys_bytes;
   return replica;
@@ -57,6 +58,7 @@ node::NodeOptions NodeOptionsOf(const node::Options& options) {
   node.http_address = options.HttpAdvertised();
   node.value_bytes_max = options.max_value_bytes;
   node.replica = ReplicaOptionsOf(options);
+  node.disk_reserve_bytes = options.disk_reserve;
   node.history.max_age_ns = options.history_max_age_ms * 1'000'000;
   node.history.max_bytes = options.history_max_bytes;
   node.history.min_revisions = options.history_min_revisions;

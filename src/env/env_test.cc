@@ -216,7 +216,20 @@ TEST_P(EveryEnv, ReadFileRefusesMoreThanAskedFor) {
   EXPECT_EQ(ReadFile(env(), Path("a"), 4).error().code, Code::kTooLarge);
 }
 
-TEST_P(EveryEnv, FreeBytesIsKnown) { EXPECT_GT(*env().FreeBytes(dir()), 0u); }
+TEST_P(EveryEnv, SpaceIsKnown) {
+  const DiskSpace space = *env().Space(dir());
+  EXPECT_GT(space.free_bytes, 0u);
+  EXPECT_LE(space.free_bytes, space.total_bytes);
+}
+
+TEST_P(EveryEnv, AllocateMakesAFileLongerAndNeverShorter) {
+  auto file = *env().Open(Path("a"), OpenMode::kCreate);
+  ASSERT_TRUE(file->WriteAt(0, "abcdef").has_value());
+  ASSERT_TRUE(file->Allocate(5000).has_value());
+  EXPECT_EQ(*file->Read(0, 5000), "abcdef" + std::string(4994, '\0'));
+  ASSERT_TRUE(file->Allocate(3).has_value());
+  EXPECT_EQ(*file->Size(), 5000u);
+}
 
 TEST(Path, JoinAndParent) {
   EXPECT_EQ(JoinPath("a/b", "c"), "a/b/c");

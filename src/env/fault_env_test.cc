@@ -100,9 +100,19 @@ TEST_F(FaultEnvTest, FullDiskRefusesGrowthButNotOverwriting) {
   EXPECT_EQ(env.Open("new", OpenMode::kCreate).error().code, Code::kDiskFull);
   EXPECT_TRUE(env.Open("f", OpenMode::kCreate).has_value());
   EXPECT_EQ(env.MakeDir("d").error().code, Code::kDiskFull);
+  EXPECT_EQ(file->Allocate(4).error().code, Code::kDiskFull);
+  EXPECT_TRUE(file->Allocate(3).has_value());
   EXPECT_EQ(*env.FreeBytes("/"), 0u);
   env.SetDiskFull(false);
   EXPECT_TRUE(file->WriteAt(1, "xyz").has_value());
+}
+
+TEST_F(FaultEnvTest, SpaceIsWhatIsAskedFor) {
+  env.SetSpace(DiskSpace{5, 100});
+  EXPECT_EQ(env.Space("/")->free_bytes, 5u);
+  EXPECT_EQ(env.Space("/")->total_bytes, 100u);
+  env.SetSpace({});
+  EXPECT_EQ(env.Space("/")->free_bytes, mem.Space("/")->free_bytes);
 }
 
 TEST_F(FaultEnvTest, DirectoryOperationsFailToo) {

@@ -222,6 +222,7 @@ TEST(MemEnv, CapacityBoundsTheSumOfSizes) {
   MemEnv env(2000);
   MakeDurable(env);
   EXPECT_EQ(*env.FreeBytes("/"), 464u);
+  EXPECT_EQ(env.Space("/")->total_bytes, 2000u);
   auto file = MustOpen(env, "g", OpenMode::kCreate);
   EXPECT_EQ(file->WriteAt(0, std::string(465, 'x')).error().code, Code::kDiskFull);
   EXPECT_TRUE(file->WriteAt(0, std::string(464, 'x')).has_value());

@@ -92,6 +92,12 @@ Result<Command> DecodeCommand(std::string_view bytes) {
                                        std::to_string(version) + " is unknown here");
 }
 
+bool MakesDataGrow(std::string_view bytes) {
+  if (bytes.empty()) return true;
+  const auto type = static_cast<CommandType>(bytes.front());
+  return type != CommandType::kDelete && type != CommandType::kCompact;
+}
+
 std::string EncodeClock(uint64_t clock_ms) {
   std::string out;
   ByteWriter writer(&out);

@@ -33,6 +33,10 @@ std::string EncodeCommand(const Command& command);
 // only.
 Result<Command> DecodeCommand(std::string_view bytes);
 
+// False for commands after which the data takes no more space than before, once history has ended
+// behind them. True for bytes that are no command.
+bool MakesDataGrow(std::string_view bytes);
+
 // Payload of a RecordKind::kClock record: cluster time in milliseconds.
 std::string EncodeClock(uint64_t clock_ms);
 Result<uint64_t> DecodeClock(std::string_view bytes);

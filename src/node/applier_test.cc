@@ -112,7 +112,7 @@ class ApplierTest : public testing::Test {
 
   void Restart(FlusherOptions options = {}) {
     if (applier_) Stop();
-    flusher_ = std::make_unique<Flusher>(machine_.get(), &clock_, &logger_, options);
+    flusher_ = std::make_unique<Flusher>(machine_.get(), nullptr, &clock_, &logger_, options);
     applier_ = std::make_unique<Applier>(machine_.get(), &inbox_, &proposals_, &reads_,
                                          flusher_.get(), &logger_);
   }
@@ -132,7 +132,8 @@ class ApplierTest : public testing::Test {
   std::vector<bool> DiskLowTold() {
     std::vector<bool> told;
     for (const raft::Input& input : inbox_.Take().inputs) {
-      if (const auto* low = std::get_if<raft::DiskLow>(&input)) told.push_back(low->low);
+      if (const auto* low = std::get_if<raft::DiskLow>(&input))
+        told.push_back(low->level == raft::DiskLevel::kStuck);
     }
     return told;
   }

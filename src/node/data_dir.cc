@@ -47,9 +47,10 @@ bool IsBadDb(std::string_view name) {
 
 bool OwnName(std::string_view name) {
   return name == "LOCK" || name == kLogName || name.starts_with("wal.") || name == kStandInName ||
-         name == "io_poison" || name.starts_with("identity") || name.starts_with("CURRENT_DB") ||
-         name.starts_with(kCheckpointPrefix) || name == kReceiveName ||
-         DbNumber(name).has_value() || TrashNumber(name).has_value() || IsBadDb(name);
+         name == "io_poison" || name == "ballast" || name.starts_with("identity") ||
+         name.starts_with("CURRENT_DB") || name.starts_with(kCheckpointPrefix) ||
+         name == kReceiveName || DbNumber(name).has_value() || TrashNumber(name).has_value() ||
+         IsBadDb(name);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 //   db-<n>/          RocksDB
 //   db-<n>.bad/      a database that was found damaged; the newest one only, for people
 //   db.recv/         a snapshot that is being received, or was; at most one
+//   ballast          node/disk_watch.h
 //   snap-<id>/       a checkpoint that other nodes are sent; none survives a restart
 //   wal.bad-<n>/     a damaged log, kept for inspection; the newest kBadLogsMax of them
 //   wal.part/, .new/ a log that takes the place of a damaged one: being made, and complete

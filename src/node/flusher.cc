@@ -1,20 +1,26 @@
 #include "node/flusher.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "base/assert.h"
+#include "kv/engine.h"
 
 namespace arima::node {
 namespace {
 
 // How often the interval is looked at.
 constexpr auto kLookPause = std::chrono::seconds(1);
+// While the disk is low.
+constexpr uint64_t kLowIntervalNs = 5'000'000'000;
+// What a flush writes besides the data: manifest, filters, indexes.
+constexpr uint64_t kFlushOverheadBytes = 1 << 20;
 
 }  // namespace
 
-Flusher::Flusher(kv::StateMachine* machine, Clock* clock, Logger* logger,
+Flusher::Flusher(kv::StateMachine* machine, const DiskWatch* disk, Clock* clock, Logger* logger,
                  const FlusherOptions& options)
-    : machine_(*machine), clock_(*clock), logger_(*logger), options_(options) {}
+    : machine_(*machine), disk_(disk), clock_(*clock), logger_(*logger), options_(options) {}
 
 Flusher::~Flusher() { ARIMA_ASSERT(!thread_.joinable()); }
 
@@ -47,21 +53,50 @@ void Flusher::NoteApplied(uint64_t bytes) {
 }
 
 bool Flusher::IsDue() {
-  if (dirty_bytes_ >= options_.flush_bytes) return true;
+  const bool low = disk_ != nullptr && disk_->low();
+  const uint64_t interval_ns =
+      low ? std::min(options_.flush_interval_ns, kLowIntervalNs) : options_.flush_interval_ns;
   // The database is asked, not the own count: a flush that failed is due again.
-  return clock_.NowNs() - last_flush_ns_ >= options_.flush_interval_ns &&
-         machine_.durable_applied_index() < machine_.applied_index();
+  const bool due = dirty_bytes_ >= options_.flush_bytes ||
+                   (clock_.NowNs() - last_flush_ns_ >= interval_ns &&
+                    machine_.durable_applied_index() < machine_.applied_index());
+  return due && (!low || Fits());
+}
+
+bool Flusher::Fits() const {
+  return disk_->figures().free_bytes >=
+         machine_.engine().stats().unflushed_bytes + kFlushOverheadBytes;
+}
+
+// False: stopping. Otherwise after at most kLookPause, with due_ set or not.
+bool Flusher::WaitUntilDue() {
+  MutexLock lock(&mutex_);
+  due_ = IsDue();
+  if (!stopping_ && !due_) {
+    changed_.WaitFor(&mutex_, kLookPause);
+    due_ = IsDue();
+  }
+  if (due_) {
+    dirty_bytes_ = 0;
+    last_flush_ns_ = clock_.NowNs();
+  }
+  return !stopping_;
+}
+
+void Flusher::ResumeIfFull() {
+  kv::Engine& engine = machine_.engine();
+  if (engine.health().state != kv::EngineState::kNoSpace) return;
+  if (!engine.Resume()) return;  // the applier says what is wrong, once
+  logger_.Info("database_has_space", "the database writes its files again");
 }
 
 void Flusher::Run() {
   bool failed = false;
-  while (true) {
+  while (WaitUntilDue()) {
+    ResumeIfFull();
     {
       MutexLock lock(&mutex_);
-      while (!stopping_ && !IsDue()) changed_.WaitFor(&mutex_, kLookPause);
-      if (stopping_) return;
-      dirty_bytes_ = 0;
-      last_flush_ns_ = clock_.NowNs();
+      if (!due_) continue;
     }
     Status started = machine_.Flush(false);
     // A full disk or a broken engine stops the applier as well, which says so once.

@@ -2,6 +2,10 @@
 // applier nor the core waits for it, and a restart replays a bounded piece of the log
 // (docs/design/raft.md 5.2).
 //
+// While the disk is low it flushes more often, so that what was deleted can go and the log be cut,
+// but not what does not fit: the database would refuse writes. When it has run out of space all the
+// same, it is resumed from here, also if nothing is applied.
+//
 // Thread rule: NoteApplied from the applier; Start and Stop from the replica's owner.
 #pragma once
 
@@ -11,6 +15,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "kv/state_machine.h"
+#include "node/disk_watch.h"
 #include "node/logger.h"
 
 namespace arima::node {
@@ -25,7 +30,9 @@ struct FlusherOptions {
 
 class Flusher {
  public:
-  Flusher(kv::StateMachine* machine, Clock* clock, Logger* logger, const FlusherOptions& options);
+  // `disk` may be null: then it is never low.
+  Flusher(kv::StateMachine* machine, const DiskWatch* disk, Clock* clock, Logger* logger,
+          const FlusherOptions& options);
   ~Flusher();
 
   void Start() EXCLUDES(mutex_);
@@ -35,14 +42,19 @@ class Flusher {
  private:
   void Run() EXCLUDES(mutex_);
   bool IsDue() REQUIRES(mutex_);
+  bool WaitUntilDue() EXCLUDES(mutex_);
+  bool Fits() const;
+  void ResumeIfFull();
 
   kv::StateMachine& machine_;
+  const DiskWatch* const disk_;
   Clock& clock_;
   Logger& logger_;
   const FlusherOptions options_;
   Mutex mutex_;
   CondVar changed_;
   bool stopping_ GUARDED_BY(mutex_) = false;
+  bool due_ GUARDED_BY(mutex_) = false;  // what WaitUntilDue found
   uint64_t dirty_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t last_flush_ns_ GUARDED_BY(mutex_) = 0;
   std::thread thread_;

@@ -1,6 +1,6 @@
 // HistoryKeeper: decides where the store's history ends (docs/design/architecture.md section 5):
 // after a time, or when it has grown too large, whichever comes first, but never within the newest
-// revisions.
+// revisions; almost at once while the leader's disk is low.
 //
 // Every node notes when it saw which revision, on its own clock; the leader's notes decide. Time
 // that a node has no notes of, before its start above all, does not count: history then lasts
@@ -34,6 +34,9 @@ class HistoryKeeper {
   // The leader asks: the compaction revision to propose, if it is time. Answers at most once a
   // second, and seldom for a small step: each answer is an entry in every log.
   std::optional<uint64_t> Propose(uint64_t now_ns, uint64_t compact_revision);
+  // While the disk is low, history ends a few seconds ago, whatever the limits say, or what is
+  // deleted would keep its space.
+  void SetShort(bool is_short) { short_ = is_short; }
   // The data is another one now.
   void Forget();
 
@@ -51,6 +54,9 @@ class HistoryKeeper {
   uint64_t revision_ = 1;   // now
   uint64_t target_ = 1;     // of the newest mark that was too old or too far back
   std::optional<uint64_t> proposed_ns_;
+  bool short_ = false;
+  Mark recent_;                // renewed every few seconds
+  uint64_t short_target_ = 1;  // of the mark before
 };
 
 }  // namespace arima::node

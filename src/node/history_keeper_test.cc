@@ -112,5 +112,21 @@ TEST_F(HistoryKeeperTest, NotesAreBounded) {
   EXPECT_LE(keeper_.notes(), 256u + 64u + 2u);
 }
 
+TEST_F(HistoryKeeperTest, OnALowDiskHistoryEndsSecondsAgoWhateverTheLimitsSay) {
+  Live(20, 1);
+  EXPECT_EQ(Proposed(), 0u) << "younger and fewer than the limits";
+  keeper_.SetShort(true);
+  const uint64_t target = Proposed();
+  EXPECT_GE(target, revision_ - 10);
+  EXPECT_LE(target, revision_ - 5);
+  compacted_ = target;
+  Live(10, 0);
+  EXPECT_EQ(Proposed(), revision_) << "nothing has been written for a while";
+  keeper_.SetShort(false);
+  compacted_ = revision_;
+  Live(20, 1);
+  EXPECT_EQ(Proposed(), 0u);
+}
+
 }  // namespace
 }  // namespace arima::node

@@ -11,6 +11,13 @@ Error Full() {
           "repeat it after a pause"};
 }
 
+raft::DiskLevel LevelOf(const std::array<bool, 4>& low) {
+  auto is_low = [&](DiskUser user) { return low[static_cast<size_t>(user)]; };
+  if (is_low(DiskUser::kLogWriter) || is_low(DiskUser::kLogAhead)) return raft::DiskLevel::kFull;
+  if (is_low(DiskUser::kDatabase)) return raft::DiskLevel::kStuck;
+  return is_low(DiskUser::kReserve) ? raft::DiskLevel::kLow : raft::DiskLevel::kOk;
+}
+
 }  // namespace
 
 Status Inbox::AddWrite(ClientWrite& write) {
@@ -72,7 +79,7 @@ void Inbox::SetDiskLow(DiskUser user, bool low) {
     MutexLock lock(&mutex_);
     disk_low_[static_cast<size_t>(user)] = low;
     was_empty = batch_.empty();
-    batch_.inputs.push_back(raft::DiskLow{disk_low_[0] || disk_low_[1]});
+    batch_.inputs.push_back(raft::DiskLow{LevelOf(disk_low_)});
   }
   Wake(was_empty);
 }

@@ -62,8 +62,13 @@ struct InboxLimits {
 // About what a waiting write costs besides its bytes.
 inline constexpr uint64_t kWriteOverheadBytes = 256;
 
-// Who needs space on the disk; each tells of its own shortage.
-enum class DiskUser : uint8_t { kLog, kDatabase };
+// Who finds that the disk is short of space, and what that means (raft::DiskLevel).
+enum class DiskUser : uint8_t {
+  kReserve,    // kLow: what is free has fallen below the reserve
+  kDatabase,   // kStuck: applying waits for space
+  kLogAhead,   // kFull: no segment can be made, and the reserve of them is touched
+  kLogWriter,  // kFull: a write waits for space
+};
 
 class Inbox {
  public:
@@ -77,7 +82,7 @@ class Inbox {
 
   void AddLogCompletions(std::vector<LogCompletion> completions) EXCLUDES(mutex_);
   void AddInput(raft::Input input) EXCLUDES(mutex_);
-  // The core hears that the disk is low while it is so for anybody.
+  // The core hears the worst of what they find.
   void SetDiskLow(DiskUser user, bool low) EXCLUDES(mutex_);
 
   InboxBatch Take() EXCLUDES(mutex_);
@@ -97,7 +102,7 @@ class Inbox {
   uint64_t write_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t refused_ GUARDED_BY(mutex_) = 0;
   std::optional<Error> closed_ GUARDED_BY(mutex_);
-  std::array<bool, 2> disk_low_ GUARDED_BY(mutex_){};  // by DiskUser
+  std::array<bool, 4> disk_low_ GUARDED_BY(mutex_){};  // by DiskUser
 };
 
 }  // namespace arima::node

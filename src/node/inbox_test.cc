@@ -142,17 +142,22 @@ TEST(Inbox, AfterCloseClientsAreToldWhyAndCompletionsStillPass) {
 }
 
 // The log has space again while the database has none: proposals stay refused.
-TEST(Inbox, TheDiskIsLowWhileItIsLowForAnybody) {
+TEST(Inbox, TheCoreHearsTheWorstThatAnybodyFinds) {
   InboxFixture f;
-  f.inbox.SetDiskLow(DiskUser::kLog, true);
+  f.inbox.SetDiskLow(DiskUser::kReserve, true);
   f.inbox.SetDiskLow(DiskUser::kDatabase, true);
-  f.inbox.SetDiskLow(DiskUser::kLog, false);
+  f.inbox.SetDiskLow(DiskUser::kLogAhead, true);
+  f.inbox.SetDiskLow(DiskUser::kLogWriter, true);
+  f.inbox.SetDiskLow(DiskUser::kLogAhead, false);
+  f.inbox.SetDiskLow(DiskUser::kLogWriter, false);
   f.inbox.SetDiskLow(DiskUser::kDatabase, false);
-  std::vector<bool> told;
+  f.inbox.SetDiskLow(DiskUser::kReserve, false);
+  using enum raft::DiskLevel;
+  std::vector<raft::DiskLevel> told;
   for (const raft::Input& input : f.inbox.Take().inputs) {
-    told.push_back(std::get<raft::DiskLow>(input).low);
+    told.push_back(std::get<raft::DiskLow>(input).level);
   }
-  EXPECT_EQ(told, (std::vector<bool>{true, true, true, false}));
+  EXPECT_EQ(told, (std::vector{kLow, kStuck, kFull, kFull, kFull, kStuck, kLow, kOk}));
 }
 
 // A consumer that sleeps until it is woken gets everything that many producers add.

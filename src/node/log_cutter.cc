@@ -19,6 +19,14 @@ std::vector<PeerNeed> NeedsOf(const raft::CoreStatus& status) {
   return needs;
 }
 
+uint64_t NewestTwo(std::span<const wal::SegmentSpan> segments) {
+  uint64_t bytes = 0;
+  for (const wal::SegmentSpan& segment : segments.last(std::min<size_t>(2, segments.size()))) {
+    bytes += segment.bytes;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 std::vector<raft::MemberId> LogCutter::Poll(uint64_t now_ns,
@@ -36,7 +44,9 @@ std::vector<raft::MemberId> LogCutter::Poll(uint64_t now_ns,
   facts.leads = status.soft.role == raft::Role::kLeader;
   facts.peers = peers;
   facts.transfers = transfers;
-  RetentionDecision decision = DecideCut(facts, limits_);
+  LogRetentionLimits limits = limits_;
+  if (disk_low_) limits.retain_bytes = std::min(limits.retain_bytes, NewestTwo(segments));
+  RetentionDecision decision = DecideCut(facts, limits);
   for (raft::MemberId peer : decision.peers_given_up) ReportPeer(peer, status, now_ns);
   if (decision.cut > facts.cut) Cut(decision.cut, status, now_ns);
   return std::move(decision.transfers_given_up);
@@ -59,14 +69,15 @@ void LogCutter::ReportPeer(raft::MemberId peer, const raft::CoreStatus& status, 
   const uint64_t contact_ns = std::min(now_ns, found->last_contact_ns);
   std::string contact = "never in this term";
   if (contact_ns != 0) contact = FormatDurationMs((now_ns - contact_ns) / 1'000'000) + " ago";
-  parts_.logger->Warn("log_peer_given_up",
-                      "the log entries that " + name +
-                          " still needs take more than --log-retain-bytes (" +
-                          FormatBytes(limits_.retain_bytes) +
-                          ") and are cut off; it can come back only with a snapshot. Last "
-                          "contact: " +
-                          contact,
-                      {{"peer", name}, {"match", found->match.value}});
+  parts_.logger->Warn(
+      "log_peer_given_up",
+      "the log entries that " + name + " still needs take more than " +
+          (disk_low_ ? "a low disk allows"
+                     : "--log-retain-bytes (" + FormatBytes(limits_.retain_bytes) + ")") +
+          " and are cut off; it can come back only with a snapshot. Last "
+          "contact: " +
+          contact,
+      {{"peer", name}, {"match", found->match.value}});
 }
 
 }  // namespace arima::node

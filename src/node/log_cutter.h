@@ -43,6 +43,9 @@ class LogCutter {
   std::vector<raft::MemberId> Poll(uint64_t now_ns,
                                    std::span<const SnapshotTransfer> transfers = {});
 
+  // While the disk is low, what other members may need is at most the newest two segments.
+  void SetDiskLow(bool low) { disk_low_ = low; }
+
   const LogCutterStats& stats() const { return stats_; }
 
  private:
@@ -51,6 +54,7 @@ class LogCutter {
 
   const Parts parts_;
   const LogRetentionLimits limits_;
+  bool disk_low_ = false;
   uint64_t next_ns_ = 0;
   LogCutterStats stats_;
 };

@@ -10,6 +10,8 @@ namespace {
 
 // How often the preparer looks whether a segment was used.
 constexpr auto kPreparePause = std::chrono::milliseconds(100);
+// Segments that stand ready besides the one being written.
+constexpr uint32_t kReadyMin = 2;
 
 }  // namespace
 
@@ -65,7 +67,8 @@ void LogReader::ReportFailure(const raft::LoadEntries& load, const Error& error)
   last_failure_ = std::move(text);
 }
 
-SegmentHelper::SegmentHelper(wal::Wal* wal, Logger* logger) : wal_(*wal), logger_(*logger) {}
+SegmentHelper::SegmentHelper(wal::Wal* wal, Inbox* inbox, Logger* logger)
+    : wal_(*wal), inbox_(*inbox), logger_(*logger) {}
 
 SegmentHelper::~SegmentHelper() { ARIMA_ASSERT(!thread_.joinable()); }
 
@@ -82,6 +85,22 @@ void SegmentHelper::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
+void SegmentHelper::TellSpace(const Result<bool>& worked) {
+  const bool no_space = !worked && worked.error().code == Code::kDiskFull;
+  const bool low = no_space && wal_.preparer().ready() < kReadyMin;
+  if (low == space_low_) return;
+  space_low_ = low;
+  inbox_.SetDiskLow(DiskUser::kLogAhead, low);
+  if (low) {
+    logger_.Error("log_reserve_touched",
+                  "no space for another log segment; this node takes no further entries, it votes "
+                  "and serves reads: " +
+                      worked.error().message);
+  } else {
+    logger_.Info("log_reserve_filled", "log segments stand ready again");
+  }
+}
+
 void SegmentHelper::Run() {
   bool failed = false;
   while (true) {
@@ -90,6 +109,7 @@ void SegmentHelper::Run() {
       logger_.Warn("segment_not_prepared", worked.error().ToString());
     }
     failed = !worked;
+    TellSpace(worked);
     MutexLock lock(&mutex_);
     if (!stopping_ && !(worked && *worked)) stopping_changed_.WaitFor(&mutex_, kPreparePause);
     if (stopping_) return;

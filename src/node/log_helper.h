@@ -41,18 +41,23 @@ class LogReader final : public LoadSink {
   std::thread thread_;
 };
 
+// While no segment can be made for want of space, and only one stands ready, the core hears it:
+// what is left of the log is for hard states and what is under way already.
 class SegmentHelper {
  public:
-  SegmentHelper(wal::Wal* wal, Logger* logger);
+  SegmentHelper(wal::Wal* wal, Inbox* inbox, Logger* logger);
   ~SegmentHelper();
   void Start();
   void Stop();
 
  private:
   void Run() EXCLUDES(mutex_);
+  void TellSpace(const Result<bool>& worked);
 
   wal::Wal& wal_;
+  Inbox& inbox_;
   Logger& logger_;
+  bool space_low_ = false;  // the thread's
   Mutex mutex_;
   CondVar stopping_changed_;
   bool stopping_ GUARDED_BY(mutex_) = false;

@@ -20,8 +20,8 @@ uint64_t Bytes(const raft::Write& write) {
 
 }  // namespace
 
-LogWriter::LogWriter(wal::Wal* wal, Inbox* inbox, Clock* clock, Logger* logger)
-    : wal_(*wal), inbox_(*inbox), clock_(*clock), logger_(*logger) {}
+LogWriter::LogWriter(wal::Wal* wal, Inbox* inbox, Clock* clock, Logger* logger, uint64_t stall_ns)
+    : wal_(*wal), inbox_(*inbox), clock_(*clock), logger_(*logger), sync_meter_(stall_ns) {}
 
 LogWriter::~LogWriter() { ARIMA_ASSERT(!thread_.joinable()); }
 
@@ -59,7 +59,7 @@ void LogWriter::Run() {
       if (!Perform(std::move(tasks))) break;
     } else if (queue_.closed()) {
       break;
-    } else if (Status attested = wal_.Attest(); !attested) {
+    } else if (Status attested = Attest(); !attested) {
       logger_.Fatal("log_write_failed", attested.error().ToString());
     }
   }
@@ -93,7 +93,7 @@ bool LogWriter::BeginCut() {
 
 // Costs nothing if a synced batch has done it.
 void LogWriter::FinishCut() {
-  Status done = wal_.Append(std::span<const wal::Batch>(), /*sync=*/true);
+  Status done = Append({}, /*sync=*/true);
   // The place for the record was used already: it rides with the next batch that finds space.
   if (done || done.error().code == Code::kDiskFull) return;
   logger_.Fatal("log_write_failed", done.error().ToString());
@@ -149,23 +149,41 @@ bool LogWriter::AppendOnce(std::span<raft::Write> writes) {
   return true;
 }
 
-Status LogWriter::AppendPatiently(std::span<const wal::Batch> batches, bool sync) {
+Status LogWriter::Append(std::span<const wal::Batch> batches, bool sync) {
+  sync_meter_.Begin(clock_.NowNs());
   Status done = wal_.Append(batches, sync);
+  if (done) {
+    sync_meter_.End(clock_.NowNs(), sync);
+  } else {
+    sync_meter_.Cancel();
+  }
+  return done;
+}
+
+Status LogWriter::Attest() {
+  sync_meter_.Begin(clock_.NowNs());
+  Status done = wal_.Attest();
+  sync_meter_.End(clock_.NowNs(), false);
+  return done;
+}
+
+Status LogWriter::AppendPatiently(std::span<const wal::Batch> batches, bool sync) {
+  Status done = Append(batches, sync);
   if (done || done.error().code != Code::kDiskFull) return done;
   logger_.Error("log_disk_full",
                 "no space for a new log segment; proposals are refused until "
                 "there is: " +
                     done.error().message);
-  inbox_.SetDiskLow(DiskUser::kLog, true);
+  inbox_.SetDiskLow(DiskUser::kLogWriter, true);
   // The pause is of no consequence for correctness: the append is simply tried again.
   while (!done && done.error().code == Code::kDiskFull && !queue_.closed()) {
     std::this_thread::sleep_for(kDiskFullPause);
     if (BeginCut()) FinishCut();
-    done = wal_.Append(batches, sync);
+    done = Append(batches, sync);
   }
   if (done) {
     logger_.Info("log_disk_has_space", "the raft log can be written again");
-    inbox_.SetDiskLow(DiskUser::kLog, false);
+    inbox_.SetDiskLow(DiskUser::kLogWriter, false);
   }
   return done;
 }

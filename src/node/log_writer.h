@@ -25,6 +25,7 @@
 #include "node/inbox.h"
 #include "node/logger.h"
 #include "node/raft_loop.h"
+#include "node/sync_meter.h"
 #include "wal/wal.h"
 
 namespace arima::node {
@@ -38,7 +39,9 @@ struct LogWriterStats {
 
 class LogWriter final : public LogSink {
  public:
-  LogWriter(wal::Wal* wal, Inbox* inbox, Clock* clock, Logger* logger);
+  // `stall_ns`: node/sync_meter.h.
+  LogWriter(wal::Wal* wal, Inbox* inbox, Clock* clock, Logger* logger,
+            uint64_t stall_ns = 2'000'000'000);
   ~LogWriter() override;
 
   void Start();
@@ -49,6 +52,7 @@ class LogWriter final : public LogSink {
   // See Wal::CompactTo; at or below what the database has on disk.
   void CompactTo(raft::Index index);
   LogWriterStats Stats() const;
+  const SyncMeter& sync_meter() const { return sync_meter_; }
 
  private:
   struct Wake {};  // look at cut_to_
@@ -66,6 +70,9 @@ class LogWriter final : public LogSink {
   // Appends them as one batch.
   bool AppendOnce(std::span<raft::Write> writes);
   Status AppendPatiently(std::span<const wal::Batch> batches, bool sync);
+  // Wal::Append, timed.
+  Status Append(std::span<const wal::Batch> batches, bool sync);
+  Status Attest();
 
   wal::Wal& wal_;
   Inbox& inbox_;
@@ -76,6 +83,7 @@ class LogWriter final : public LogSink {
   BoundedQueue<Task> queue_{UINT64_MAX};
   std::atomic<uint64_t> cut_to_ = 0;  // 0: none asked for
   std::thread thread_;
+  SyncMeter sync_meter_;
   std::atomic<uint64_t> syncs_ = 0;
   std::atomic<uint64_t> sync_ns_total_ = 0;
   std::atomic<uint64_t> sync_ns_max_ = 0;

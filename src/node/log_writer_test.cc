@@ -63,7 +63,8 @@ class LogWriterTest : public testing::Test {
       InboxBatch batch = inbox_.Take();
       for (LogCompletion& completion : batch.log) all.push_back(std::move(completion));
       for (const raft::Input& input : batch.inputs) {
-        if (const auto* low = std::get_if<raft::DiskLow>(&input)) disk_low_.push_back(low->low);
+        if (const auto* low = std::get_if<raft::DiskLow>(&input))
+          disk_low_.push_back(low->level == raft::DiskLevel::kFull);
       }
       std::this_thread::yield();
     }

@@ -34,6 +34,7 @@ struct NodeOptions {
   uint64_t value_bytes_max = 0;
   ReplicaOptions replica;
   HistoryOptions history;
+  uint64_t disk_reserve_bytes = 512 << 20;  // node/disk_watch.h
 };
 
 class Node {

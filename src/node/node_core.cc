@@ -1,5 +1,6 @@
 // Life of the core thread and of the replica under it. What peers ask is in node_peers.cc, what
-// they send and get in bulk in node_snapshots.cc, what operators are shown in node_report.cc.
+// they send and get in bulk in node_snapshots.cc, what operators are shown in node_report.cc, the
+// disk in node_disk.cc.
 #include "node/node_core.h"
 
 #include <algorithm>
@@ -45,6 +46,10 @@ arima::Status NodeCore::Open(env::Env* env) {
   auto identity = LoadOrFound(*dir_, options_.name, &logger_);
   if (!identity) return std::unexpected(identity.error());
   identity_ = std::move(*identity);
+  disk_watch_ =
+      std::make_unique<DiskWatch>(env, options_.volume_dir, options_.disk_reserve_bytes, &logger_);
+  // A start needs a little space: on a full disk, that of the ballast.
+  disk_watch_->Look();
   if (!identity_.data_ready) {
     if (auto made = CreateData(*dir_, &identity_, options_.replica.storage, &logger_); !made)
       return made;
@@ -60,6 +65,7 @@ arima::Status NodeCore::Open(env::Env* env) {
   if (auto opened = OpenReplica(); !opened) return opened;
   trash_remover_ = std::make_unique<TrashRemover>(dir_.get(), &logger_);
   trash_remover_->Start();
+  disk_watch_->Start();
   logger_.Info("node_started", "node is up",
                {{"cluster_id", ToHex(identity_.cluster_id)},
                 {"member_id", identity_.member_id.value},
@@ -72,7 +78,7 @@ Result<std::unique_ptr<Replica>> NodeCore::OpenData() {
   if (identity_.state != IdentityState::kDamaged) {
     OpenReport report;
     auto replica = Replica::Open(*dir_, identity_, options_.replica, waker_, &clock_, &logger_,
-                                 clock_.NowNs(), &report);
+                                 clock_.NowNs(), &report, disk_watch_.get());
     if (report.log_restarted) ++restarted_logs_;
     if (replica || report.lost.empty()) return replica;
     if (auto said = BecomeDamaged(report.lost, report.conf); !said) {
@@ -86,7 +92,8 @@ Result<std::unique_ptr<Replica>> NodeCore::OpenData() {
   auto dir = OpenStandIn(*dir_, &stand_in, &logger_);
   if (!dir) return std::unexpected(dir.error());
   stand_in_ = std::move(*dir);
-  return Replica::Open(*stand_in_, stand_in, options, waker_, &clock_, &logger_, clock_.NowNs());
+  return Replica::Open(*stand_in_, stand_in, options, waker_, &clock_, &logger_, clock_.NowNs(),
+                       nullptr, disk_watch_.get());
 }
 
 arima::Status NodeCore::OpenReplica() {
@@ -105,6 +112,8 @@ arima::Status NodeCore::OpenReplica() {
     gone->set_value();
   });
   announcing_ = false;
+  told_disk_low_ = false;
+  told_sync_ = {};
   history_.Forget();
   conf_ = replica_->loop().Status().conf;
   membership_.OnConfChanged(*conf_);
@@ -185,6 +194,7 @@ void NodeCore::Run() {
 
 void NodeCore::OnTick(uint64_t now_ns) {
   membership_.Poll(now_ns);
+  WatchDisk(now_ns);
   KeepHistory(now_ns);
   CutLog(now_ns);
   PollSnapshots(now_ns);
@@ -213,6 +223,7 @@ void NodeCore::Close() {
   transport_.reset();
   if (replica_ != nullptr) CloseReplica(why);
   trash_remover_.reset();
+  if (disk_watch_ != nullptr) disk_watch_->Stop();
   for (auto& done : std::exchange(hand_over_waiters_, {})) done();
 }
 
@@ -225,9 +236,8 @@ void NodeCore::HandOver(std::move_only_function<void()> done) {
 void NodeCore::SetState(IdentityState state) {
   if (identity_.state == state) return;
   identity_.state = state;
-  if (auto written = dir_->WriteIdentity(&identity_); !written) {
-    logger_.Fatal("identity_write_failed", written.error().ToString());
-  }
+  next_identity_ns_ = 0;
+  WriteIdentityOrLater(clock_.NowNs());
 }
 
 // In its first milliseconds a founder's own entry is still on its way through the log; who it is,
@@ -282,9 +292,7 @@ void NodeCore::KeepConf() {
   if (conf_->index <= seed_conf_.index) return;
   seed_conf_ = *conf_;
   identity_.seed_conf = codec::EncodeConfState(seed_conf_);
-  if (auto written = dir_->WriteIdentity(&identity_); !written) {
-    logger_.Fatal("identity_write_failed", written.error().ToString());
-  }
+  WriteIdentityOrLater(clock_.NowNs());
 }
 
 void NodeCore::FollowConf() {

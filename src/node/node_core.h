@@ -15,6 +15,8 @@
 #include "node/bootstrap.h"
 #include "node/data_dir.h"
 #include "node/database_opening.h"
+#include "node/disk_watch.h"
+#include "node/hand_over_pacer.h"
 #include "node/history_keeper.h"
 #include "node/identity.h"
 #include "node/logger.h"
@@ -143,6 +145,11 @@ class NodeCore final : public RaftLoopHost,
   void AddPeerMetrics(MetricList* out);
 
   void OnTick(uint64_t now_ns);
+  void WatchDisk(uint64_t now_ns);
+  void TellSyncLatency(uint64_t now_ns);
+  void HandOverIfUnfit(uint64_t now_ns);
+  void WriteIdentityOrLater(uint64_t now_ns);
+  void AddDiskMetrics(MetricList* out);
   // Notes what is applied; the leader moves the end of history.
   void KeepHistory(uint64_t now_ns);
   void Publish();
@@ -178,7 +185,15 @@ class NodeCore final : public RaftLoopHost,
   std::unique_ptr<DataDir> dir_;
   std::unique_ptr<TrashRemover> trash_remover_;
   std::unique_ptr<DataDir> stand_in_;  // within dir_; while damaged
+  std::unique_ptr<DiskWatch> disk_watch_;
+  bool told_disk_low_ = false;   // to replica_
+  raft::SyncLatency told_sync_;  // to replica_
+  HandOverPacer hand_over_pacer_;
+  uint64_t disk_hand_overs_ = 0;
+  uint64_t disk_stalls_ = 0;
   Identity identity_;
+  bool identity_unwritten_ = false;  // the disk was full
+  uint64_t next_identity_ns_ = 0;
   raft::ConfState seed_conf_;  // decoded Identity::seed_conf: the newest one ever known
   std::shared_ptr<const raft::ConfState> conf_;
   std::unique_ptr<transport::TcpTransport> transport_;

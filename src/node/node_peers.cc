@@ -201,6 +201,11 @@ arima::Status NodeCore::CheckAbsorb(const transport::AbsorbRequest& request) con
     return Fail(Code::kInvalidArgument,
                 "node " + identity_.name + " is no learner of the cluster that asks for it");
   }
+  // It would give up its data and make new files; once begun, there is no way back.
+  if (disk_watch_->low()) {
+    return Fail(Code::kDiskFull,
+                "node " + identity_.name + " has no space to join: " + disk_watch_->Describe());
+  }
   return {};
 }
 

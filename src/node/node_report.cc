@@ -124,7 +124,9 @@ void NodeCore::OnEvent(const raft::Event& event) {
   std::string member = NameForLog(event.member);
   std::string text = event.text;
   if (event.kind == raft::EventKind::kNewLeader) text = "follows " + member;
-  if (event.kind == raft::EventKind::kTransferStarted) text = "hands leadership to " + member;
+  if (event.kind == raft::EventKind::kTransferStarted) {
+    text = "hands leadership to " + member + (text.empty() ? "" : ": " + text);
+  }
   logger_.Log(EventLevel(event.kind), EventName(event.kind), text,
               {{"term", event.term.value}, {"member", member}});
 }
@@ -153,7 +155,7 @@ service::Stats NodeCore::CurrentStats() {
   return BuildStats({status, identity_, clock_.NowNs(), replica_->machine().store_revision(),
                      replica_->machine().durable_applied_index(),
                      replica_->machine().compact_revision(), replica_->wal().Stats().segment_bytes,
-                     SnapshotState(), DatabaseState()});
+                     SnapshotState(), DatabaseState(), disk_watch_->figures().free_bytes});
 }
 
 service::Members NodeCore::CurrentMembers() {
@@ -205,6 +207,11 @@ std::vector<service::Check> NodeCore::Readiness() {
   } else {
     add("storage", health.state == kv::EngineState::kOk, health.error.message);
   }
+  const raft::DiskLevel level = status.disk;
+  add("disk_space", level == raft::DiskLevel::kOk,
+      "disk " + std::string(raft::DiskLevelName(level)) + ": " + disk_watch_->Describe());
+  add("disk_speed", !status.sync_stalled,
+      "the raft log has waited for its disk for --disk-stall-timeout");
   return checks;
 }
 
@@ -212,6 +219,7 @@ std::vector<service::ClusterService::Metric> NodeCore::Metrics() {
   MetricList list;
   AddRaftMetrics(&list);
   AddStorageMetrics(&list);
+  AddDiskMetrics(&list);
   AddSnapshotMetrics(&list);
   AddPeerMetrics(&list);
   return std::move(list.metrics);
@@ -294,6 +302,30 @@ void NodeCore::AddStorageMetrics(MetricList* out) {
   out->Counter("arima_mvcc_dropped_versions_total",
                "replaced versions that compactions dropped after history had passed them",
                Number(replica_->machine().engine().stats().dropped_count));
+}
+
+void NodeCore::AddDiskMetrics(MetricList* out) {
+  const DiskFigures disk = disk_watch_->figures();
+  out->Gauge("arima_disk_free_bytes", "free space of the volume directory's file system",
+             Number(disk.free_bytes));
+  out->Gauge("arima_disk_total_bytes", "size of that file system", Number(disk.total_bytes));
+  out->Gauge("arima_disk_reserve_bytes", "what is kept free of it", Number(disk.reserve_bytes));
+  out->Gauge("arima_disk_ballast_bytes", "space held to be given up when the disk is full",
+             Number(disk.ballast_bytes));
+  out->Gauge("arima_disk_level",
+             "0 ok, 1 low: no growth, 2 stuck: no proposals, 3 full: no entries",
+             Number(static_cast<uint64_t>(replica_->loop().disk_level())));
+  const SyncReading sync = replica_->log_writer().sync_meter().Read(clock_.NowNs());
+  out->Gauge("arima_disk_wal_sync_seconds_typical", "median of the last syncs of the raft log",
+             Number(sync.typical_ns) / 1e9);
+  out->Gauge("arima_disk_wal_sync_seconds_running", "age of the write or sync under way",
+             Number(sync.running_ns) / 1e9);
+  out->Gauge("arima_disk_stalled", "1 while the raft log waits too long for its disk",
+             sync.stalled ? 1 : 0);
+  out->Counter("arima_disk_stalls_total", "times that this became so", Number(disk_stalls_));
+  out->Counter("arima_disk_hand_overs_total",
+               "times that this node handed over leadership because of its disk",
+               Number(disk_hand_overs_));
 }
 
 void NodeCore::AddSnapshotMetrics(MetricList* out) {

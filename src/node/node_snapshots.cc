@@ -22,7 +22,8 @@ uint64_t Percent(uint64_t done, uint64_t total) {
 
 void NodeCore::StartSnapshots() {
   to_install_.reset();
-  const SnapshotOptions& options = options_.replica.snapshots;
+  SnapshotOptions options = options_.replica.snapshots;
+  if (options.free_bytes_min == 0) options.free_bytes_min = disk_watch_->figures().reserve_bytes;
   DataDir* dir = stand_in_ != nullptr ? stand_in_.get() : dir_.get();
   snapshot_source_ = std::make_unique<SnapshotSource>(dir, &replica_->machine(), &replica_->wal(),
                                                       &replica_->loop().inbox(), &clock_, &logger_,
@@ -142,6 +143,7 @@ void NodeCore::InstallReceived() {
 }
 
 void NodeCore::CutLog(uint64_t now_ns) {
+  if (identity_unwritten_) return;  // the log still has the configuration that is missing there
   std::vector<SnapshotTransfer> transfers;
   for (const OutgoingSnapshot& outgoing : snapshot_source_->Outgoing()) {
     transfers.push_back({outgoing.peer, outgoing.index});

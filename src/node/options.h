@@ -54,6 +54,8 @@ struct Options {
   uint64_t log_retain_bytes = 0;
   uint64_t log_retain_max = 0;
   uint64_t snapshot_rate = 0;  // bytes per second
+  uint64_t disk_reserve = 0;   // bytes
+  uint64_t disk_stall_timeout_ms = 0;
 
   uint64_t history_max_age_ms = 0;
   uint64_t history_max_bytes = 0;

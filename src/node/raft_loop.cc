@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "kv/command.h"
 
 namespace arima::node {
 namespace {
@@ -28,8 +29,6 @@ Error NotApplied(const raft::ProposalRejected& rejected) {
           Code::kOverloaded,
           "the cluster has more unfinished requests than it may hold; this one was not applied, "
           "repeat it after a pause"};
-    case RejectReason::kDiskLow:
-      return {Code::kDiskFull, "the leader's disk is nearly full; the write was not applied"};
     default:
       return {Code::kUnavailable, "no leader could take the request (" +
                                       std::string(raft::RejectReasonName(rejected.reason)) +
@@ -85,7 +84,16 @@ void RaftLoop::Connect(LogSink* log, ApplySink* applier, LoadSink* loader, Messa
   host_ = host;
 }
 
-void RaftLoop::Step(raft::Input input, uint64_t now_ns) { core_.Step(std::move(input), now_ns); }
+void RaftLoop::Step(raft::Input input, uint64_t now_ns) {
+  // Which proposals of other nodes may use the reserve, the leader judges itself.
+  if (auto* peer = std::get_if<raft::PeerMessage>(&input)) {
+    for (raft::ForwardedProposal& proposal : peer->message.proposals) {
+      proposal.from_reserve =
+          proposal.kind == raft::EntryKind::kCommand && !kv::MakesDataGrow(proposal.payload.view());
+    }
+  }
+  core_.Step(std::move(input), now_ns);
+}
 
 void RaftLoop::ProposeConf(raft::ConfChange change, bool force, ConfRejected rejected,
                            uint64_t now_ns) {
@@ -98,7 +106,7 @@ void RaftLoop::ProposeOwn(std::string command, uint64_t now_ns) {
   raft::Propose propose;
   const uint32_t checksum = raft::EntryChecksum(raft::EntryKind::kCommand, command);
   propose.proposals.push_back({next_tag_++ | kOwnTag, raft::EntryKind::kCommand, checksum,
-                               SharedBytes::Take(std::move(command))});
+                               SharedBytes::Take(std::move(command)), true});
   core_.Step(std::move(propose), now_ns);
 }
 
@@ -113,7 +121,10 @@ void RaftLoop::Process(uint64_t now_ns) {
 void RaftLoop::TakeInbox(uint64_t now_ns) {
   InboxBatch batch = inbox_.Take();
   for (LogCompletion& completion : batch.log) CompleteWrite(std::move(completion), now_ns);
-  for (raft::Input& input : batch.inputs) core_.Step(std::move(input), now_ns);
+  for (raft::Input& input : batch.inputs) {
+    if (const auto* disk = std::get_if<raft::DiskLow>(&input)) disk_level_ = disk->level;
+    core_.Step(std::move(input), now_ns);
+  }
   if (!batch.writes.empty()) TakeWrites(std::move(batch.writes), now_ns);
   if (!batch.reads.empty()) TakeReads(std::move(batch.reads), now_ns);
 }
@@ -185,8 +196,9 @@ void RaftLoop::ProposeWrites(std::vector<PendingWrite> writes, uint64_t now_ns) 
   propose.proposals.reserve(writes.size());
   for (PendingWrite& pending : writes) {
     uint64_t tag = next_tag_++;
-    propose.proposals.push_back(
-        {tag, raft::EntryKind::kCommand, pending.write.checksum, pending.write.command});
+    propose.proposals.push_back({tag, raft::EntryKind::kCommand, pending.write.checksum,
+                                 pending.write.command,
+                                 !kv::MakesDataGrow(pending.write.command.view())});
     undecided_.emplace_hint(undecided_.end(), tag, std::move(pending));
   }
   core_.Step(std::move(propose), now_ns);
@@ -328,7 +340,25 @@ bool RaftLoop::WorthWaiting(raft::RejectReason reason) const {
 Error RaftLoop::WhyNot(const raft::ProposalRejected& refusal) const {
   bool out =
       refusal.reason == raft::RejectReason::kDisabled && soft_.disabled != raft::Disabled::kNone;
-  return out ? OutOfService(soft_.disabled) : NotApplied(refusal);
+  if (out) return OutOfService(soft_.disabled);
+  return refusal.reason == raft::RejectReason::kDiskLow ? DiskFull() : NotApplied(refusal);
+}
+
+Error RaftLoop::DiskFull() const {
+  std::string text = "the disk is full: ";
+  const bool own = soft_.role == raft::Role::kLeader && disk_level_ != raft::DiskLevel::kOk;
+  if (!own && soft_.role == raft::Role::kLeader) {
+    text += "a majority of the nodes has less space than --disk-reserve keeps";
+  } else if (!own) {
+    text += "the leader, or a majority of the nodes, has less space than --disk-reserve keeps";
+  } else {
+    text += disk_ != nullptr ? disk_->Describe() : "this node, which leads, has no space";
+  }
+  text += "; the write was not applied. ";
+  text += own && disk_level_ > raft::DiskLevel::kLow ? "Reads and membership changes"
+                                                     : "Reads, deletes and membership changes";
+  text += " still work. Free space or add some on the nodes whose /readyz?verbose says so";
+  return {Code::kDiskFull, std::move(text)};
 }
 
 void RaftLoop::OnRejected(std::vector<raft::ProposalRejected> rejected) {

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "node/disk_watch.h"
 #include "node/inbox.h"
 #include "node/proposal_table.h"
 #include "node/read_queue.h"
@@ -99,6 +100,9 @@ class RaftLoop {
   // Without it the core hears that no snapshot can be had.
   void ConnectSnapshots(SnapshotSink* snapshots) { snapshots_ = snapshots; }
 
+  // What is said to whoever is refused for want of space; outlives this. May be left out.
+  void ConnectDisk(const DiskWatch* disk) { disk_ = disk; }
+
   Inbox& inbox() { return inbox_; }
   ProposalTable& proposals() { return proposals_; }
   ReadQueue& reads() { return read_queue_; }
@@ -107,8 +111,9 @@ class RaftLoop {
   void Step(raft::Input input, uint64_t now_ns);
   void ProposeConf(raft::ConfChange change, bool force, ConfRejected rejected, uint64_t now_ns);
 
-  // Proposes a command of the node's own; nobody waits for it, and whether it is taken is seen in
-  // the state machine. Not a client's write in the sense of last_write().
+  // Proposes a command of the node's own, which makes the data no larger; nobody waits for it, and
+  // whether it is taken is seen in the state machine. Not a client's write in the sense of
+  // last_write().
   void ProposeOwn(std::string command, uint64_t now_ns);
 
   // Takes the inbox, ticks when due, and hands everything out.
@@ -118,6 +123,7 @@ class RaftLoop {
 
   raft::CoreStatus Status() const { return core_.Status(); }
   const raft::SoftState& soft() const { return soft_; }
+  raft::DiskLevel disk_level() const { return disk_level_; }
   // Client writes that are neither applied nor refused, as far as somebody waits for them.
   size_t pending_writes() { return undecided_.size() + waiting_writes_.size() + proposals_.size(); }
   // No client write stands in the log above this index; whether somebody waits for it or not.
@@ -159,6 +165,7 @@ class RaftLoop {
   void NotifyHost(raft::Output& out);
   bool WorthWaiting(raft::RejectReason reason) const;
   Error WhyNot(const raft::ProposalRejected& refusal) const;
+  Error DiskFull() const;
 
   raft::Core core_;
   const RaftLoopOptions options_;
@@ -170,9 +177,11 @@ class RaftLoop {
   LoadSink* loader_ = nullptr;
   MessageSink* peers_ = nullptr;
   SnapshotSink* snapshots_ = nullptr;
+  const DiskWatch* disk_ = nullptr;
   RaftLoopHost* host_ = nullptr;
 
   raft::SoftState soft_;
+  raft::DiskLevel disk_level_ = raft::DiskLevel::kOk;  // as the core was told
   uint64_t next_tag_ = 1;
   std::map<uint64_t, PendingWrite> undecided_;  // with the core, by tag
   std::vector<PendingWrite> waiting_writes_;    // not with the core: no leader yet

@@ -236,8 +236,8 @@ Status Replica::OpenStorage(DataDir& dir, const Identity& identity, const Replic
 Result<std::unique_ptr<Replica>> Replica::Open(DataDir& dir, const Identity& identity,
                                                const ReplicaOptions& options,
                                                std::shared_ptr<Waker> waker, Clock* clock,
-                                               Logger* logger, uint64_t now_ns,
-                                               OpenReport* report) {
+                                               Logger* logger, uint64_t now_ns, OpenReport* report,
+                                               const DiskWatch* disk) {
   ARIMA_ASSERT(identity.data_ready);
   std::unique_ptr<Replica> replica(new Replica);
   wal::RecoveredLog log;
@@ -256,16 +256,18 @@ Result<std::unique_ptr<Replica>> Replica::Open(DataDir& dir, const Identity& ide
   if (Status valid = config.Validate(); !valid) return std::unexpected(valid.error());
   replica->loop_ = std::make_unique<RaftLoop>(raft::Core(config, *initial, now_ns), options.loop,
                                               std::move(waker), options.inbox);
+  replica->loop_->ConnectDisk(disk);
   Inbox* inbox = &replica->loop_->inbox();
-  replica->log_writer_ = std::make_unique<LogWriter>(replica->wal_.get(), inbox, clock, logger);
+  replica->log_writer_ =
+      std::make_unique<LogWriter>(replica->wal_.get(), inbox, clock, logger, options.disk_stall_ns);
   replica->log_cutter_ = std::make_unique<LogCutter>(
       LogCutter::Parts{replica->loop_.get(), replica->machine_.get(), replica->wal_.get(),
                        replica->log_writer_.get(), logger},
       options.retention);
   replica->log_reader_ = std::make_unique<LogReader>(replica->wal_.get(), inbox, logger);
-  replica->segment_helper_ = std::make_unique<SegmentHelper>(replica->wal_.get(), logger);
+  replica->segment_helper_ = std::make_unique<SegmentHelper>(replica->wal_.get(), inbox, logger);
   replica->flusher_ =
-      std::make_unique<Flusher>(replica->machine_.get(), clock, logger, options.flusher);
+      std::make_unique<Flusher>(replica->machine_.get(), disk, clock, logger, options.flusher);
   replica->applier_ =
       std::make_unique<Applier>(replica->machine_.get(), inbox, &replica->loop_->proposals(),
                                 &replica->loop_->reads(), replica->flusher_.get(), logger);

@@ -15,6 +15,7 @@
 #include "node/bootstrap.h"
 #include "node/data_dir.h"
 #include "node/database_opening.h"
+#include "node/disk_watch.h"
 #include "node/flusher.h"
 #include "node/log_cutter.h"
 #include "node/log_helper.h"
@@ -34,7 +35,8 @@ struct ReplicaOptions {
   uint32_t election_ticks = 40;
   uint32_t heartbeat_ticks = 5;
   SnapshotOptions snapshots;
-  bool accept_data_loss = false;  // of an only voter whose log is damaged
+  uint64_t disk_stall_ns = 2'000'000'000;  // node/sync_meter.h
+  bool accept_data_loss = false;           // of an only voter whose log is damaged
 };
 
 // What Open found besides a replica, or instead of one.
@@ -53,12 +55,13 @@ class Replica {
   // can be had again (node/database_opening.h).
   // A damaged log is mended if that costs nothing, or if the operator accepts what it costs.
   // kCorruption: names file, position and the next step, or `report` says more; nothing was
-  // changed.
+  // changed. `disk` may be null: then the disk is never low.
   static Result<std::unique_ptr<Replica>> Open(DataDir& dir, const Identity& identity,
                                                const ReplicaOptions& options,
                                                std::shared_ptr<Waker> waker, Clock* clock,
                                                Logger* logger, uint64_t now_ns,
-                                               OpenReport* report = nullptr);
+                                               OpenReport* report = nullptr,
+                                               const DiskWatch* disk = nullptr);
   ~Replica();
 
   void Start(MessageSink* peers, RaftLoopHost* host);

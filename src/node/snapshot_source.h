@@ -39,11 +39,12 @@ namespace arima::node {
 
 struct SnapshotOptions {
   uint64_t rate_bytes_per_s = 100 << 20;  // of all snapshots sent
-  uint64_t free_bytes_min = 512 << 20;    // that a snapshot being received leaves on the disk
-  uint64_t await_ns = 5'000'000'000;      // for the peer to come, or to come again
-  uint64_t keep_ns = 600'000'000'000;     // a checkpoint that nobody uses
-  uint64_t settle_ns = 10'000'000'000;    // for the peer to be followed by the log again
-  uint64_t retry_ns_min = 500'000'000;    // before the next attempt for the same peer; doubles
+  // That a snapshot being received leaves on the disk; the node puts its reserve in the place of 0.
+  uint64_t free_bytes_min = 0;
+  uint64_t await_ns = 5'000'000'000;    // for the peer to come, or to come again
+  uint64_t keep_ns = 600'000'000'000;   // a checkpoint that nobody uses
+  uint64_t settle_ns = 10'000'000'000;  // for the peer to be followed by the log again
+  uint64_t retry_ns_min = 500'000'000;  // before the next attempt for the same peer; doubles
   uint64_t retry_ns_max = 30'000'000'000;
 };
 

@@ -74,6 +74,11 @@ service::MemberProgress ProgressOf(const raft::PeerStatus& peer, uint64_t now_ns
   return progress;
 }
 
+std::string DiskState(const raft::CoreStatus& core) {
+  std::string text(raft::DiskLevelName(core.disk));
+  return core.sync_stalled ? text + ", stalled" : text;
+}
+
 }  // namespace
 
 std::string StateName(const raft::SoftState& soft) {
@@ -147,6 +152,8 @@ service::Stats BuildStats(const StatsInput& input) {
       {"snapshot_state", input.snapshot_state},
       {"database_state", input.database_state},
       {"compact_revision", number(input.compact_revision)},
+      {"disk_state", DiskState(core)},
+      {"disk_free_bytes", number(input.disk_free_bytes)},
   };
   if (!input.identity.damage.empty()) stats.emplace_back("damage", input.identity.damage);
   for (const raft::PeerStatus& peer : core.peers) {

@@ -21,6 +21,7 @@ struct StatsInput {
   uint64_t log_bytes = 0;
   std::string snapshot_state = "idle";
   std::string database_state = "ok";
+  uint64_t disk_free_bytes = 0;
 };
 
 service::Stats BuildStats(const StatsInput& input);

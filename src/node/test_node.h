@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "env/fault_env.h"
 #include "env/posix_env.h"
 #include "node/node.h"
 #include "node/test_replica.h"
@@ -65,6 +66,7 @@ class TestNode {
     options.http_address = "127.0.0.1:1";
     options.value_bytes_max = 1 << 20;
     options.replica = replica_options_;
+    options.disk_reserve_bytes = disk_reserve_bytes;
     auto node = Node::Start(options, &env_, &clock_, &logger_);
     if (!node) return std::unexpected(node.error());
     node_ = std::move(*node);
@@ -75,6 +77,7 @@ class TestNode {
     node_.reset();
   }
 
+  uint64_t disk_reserve_bytes = 0;  // for the next Start
   // For the next Start.
   ReplicaOptions& replica_options() { return replica_options_; }
 
@@ -85,6 +88,7 @@ class TestNode {
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
   const std::string& dir() const { return dir_; }
   Node& node() { return *node_; }
+  env::FaultEnv& env() { return env_; }
 
   Result<service::PutResponse> Put(const std::string& key, const std::string& value,
                                    uint64_t timeout_ms = 20'000) {
@@ -147,7 +151,8 @@ class TestNode {
   const std::string dir_;
   const uint16_t port_;
   ReplicaOptions replica_options_;
-  env::PosixEnv env_;
+  env::PosixEnv posix_;
+  env::FaultEnv env_{posix_, 1};
   SystemClock clock_;
   Logger logger_;
   std::unique_ptr<Node> node_;
