@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "base/mutex.h"
 #include "kv/key_schema.h"
 #include "kv/rocks_checkpoint.h"
 #include "kv/rocks_garbage.h"
@@ -96,12 +97,13 @@ class RocksIterator final : public Iterator {
 class RocksEngine final : public Engine {
  public:
   RocksEngine(const RocksEngineOptions& options, std::shared_ptr<RocksListener> listener,
-              std::shared_ptr<HistoryState> history, std::unique_ptr<rocksdb::DB> db)
+              std::shared_ptr<HistoryState> history, std::shared_ptr<CompactionSpace> space,
+              std::unique_ptr<rocksdb::DB> db)
       : path_(options.path),
         listener_(std::move(listener)),
         history_(std::move(history)),
         db_(std::move(db)),
-        sweeper_(db_.get(), history_, &listener_->tracker(), options) {
+        sweeper_(db_.get(), history_, std::move(space), &listener_->tracker(), options) {
     sweeper_.Start();
     write_options_.disableWAL = true;
     write_options_.sync = false;
@@ -150,6 +152,7 @@ class RocksEngine final : public Engine {
   const std::shared_ptr<HistoryState> history_;    // shared with RocksDB
   const std::unique_ptr<rocksdb::DB> db_;
   GarbageSweeper sweeper_;
+  Mutex resume_mutex_;  // one attempt at a time
   rocksdb::WriteOptions write_options_;
   rocksdb::WriteBatch write_batch_;  // writer's; kept for its memory
 };
@@ -221,6 +224,7 @@ Status RocksEngine::Checkpoint(const std::string& dir) {
 }
 
 Status RocksEngine::Resume() {
+  MutexLock lock(&resume_mutex_);
   EngineHealth health = listener_->health();
   if (health.state == EngineState::kOk) return {};
   if (health.state != EngineState::kNoSpace) return std::unexpected(health.error);
@@ -308,8 +312,10 @@ Result<std::unique_ptr<Engine>> OpenRocksEngineOn(const RocksEngineOptions& opti
   if (Status status = PrepareDirectory(options, env); !status) {
     return std::unexpected(status.error());
   }
-  auto listener = std::make_shared<RocksListener>(options.path);
+  auto space = std::make_shared<CompactionSpace>(env, options.path);
+  auto listener = std::make_shared<RocksListener>(options.path, space);
   rocksdb::Options rocks_options = MakeRocksOptions(options, env);
+  rocks_options.sst_file_manager = space->manager();
   rocks_options.listeners.push_back(listener);
   auto history = std::make_shared<HistoryState>();
   rocks_options.compaction_filter_factory =
@@ -318,7 +324,7 @@ Result<std::unique_ptr<Engine>> OpenRocksEngineOn(const RocksEngineOptions& opti
   rocksdb::Status status = rocksdb::DB::Open(rocks_options, options.path, &db);
   if (!status.ok()) return std::unexpected(MakeRocksError(status, "open", options.path));
   auto engine = std::make_unique<RocksEngine>(options, std::move(listener), std::move(history),
-                                              std::unique_ptr<rocksdb::DB>(db));
+                                              std::move(space), std::unique_ptr<rocksdb::DB>(db));
   if (Status synced = SyncParent(options.path, env); !synced) {
     return std::unexpected(synced.error());
   }

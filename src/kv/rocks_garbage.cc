@@ -29,8 +29,13 @@ bool Overlaps(const rocksdb::LiveFileMetaData& a, const rocksdb::LiveFileMetaDat
 }  // namespace
 
 GarbageSweeper::GarbageSweeper(rocksdb::DB* db, std::shared_ptr<HistoryState> history,
-                               const FlushTracker* tracker, const RocksEngineOptions& options)
-    : db_(*db), history_(std::move(history)), tracker_(*tracker), options_(options) {}
+                               std::shared_ptr<CompactionSpace> space, const FlushTracker* tracker,
+                               const RocksEngineOptions& options)
+    : db_(*db),
+      history_(std::move(history)),
+      space_(std::move(space)),
+      tracker_(*tracker),
+      options_(options) {}
 
 GarbageSweeper::~GarbageSweeper() { ARIMA_ASSERT(!thread_.joinable()); }
 
@@ -58,6 +63,7 @@ void GarbageSweeper::Run() {
   while (true) {
     while (!Stopping() && Sweep()) {
     }
+    space_->Update();
     MutexLock lock(&mutex_);
     if (!stopping_) changed_.WaitFor(&mutex_, std::chrono::milliseconds(options_.sweep_pause_ms));
     if (stopping_) return;
@@ -76,6 +82,8 @@ bool GarbageSweeper::Sweep() {
   rocksdb::CompactionOptions compaction;
   compaction.compression = rocksdb::kDisableCompressionOption;  // as for other compactions
   compaction.output_file_size_limit = 2 * options_.table_file_bytes;
+  // It fits, by what is known of its tables.
+  const CompactionSpace::Permit permit(space_.get());
   // Refused where RocksDB has chosen the same tables meanwhile: then they are compacted anyway. An
   // error of the disk is reported to the listener.
   rocksdb::CompactionJobInfo done;
@@ -133,6 +141,11 @@ const GarbageNote* GarbageSweeper::NoteOf(const rocksdb::LiveFileMetaData& table
   return &at->second;
 }
 
+// On a full disk an attempt would fail, and close the database for writing.
+bool GarbageSweeper::Fits(const Job& job) const {
+  return job.total_bytes - job.garbage_bytes <= static_cast<double>(space_->FreeBytes());
+}
+
 std::optional<GarbageSweeper::Job> GarbageSweeper::Choose(const Tables& tables,
                                                           uint64_t floor) const {
   std::vector<Job> jobs;
@@ -153,9 +166,15 @@ std::optional<GarbageSweeper::Job> GarbageSweeper::Choose(const Tables& tables,
   };
   std::ranges::sort(deep, std::ranges::greater(), guess);
   if (deep.size() > kCandidatesMax) deep.resize(kCandidatesMax);
-  if (!young.empty()) jobs.push_back(MakeJob(tables, young, floor));
+  // If all young tables together do not fit on the disk, the oldest of them may.
+  std::ranges::sort(young, {}, &rocksdb::LiveFileMetaData::largest_seqno);
+  for (; !young.empty(); young.pop_back()) {
+    jobs.push_back(MakeJob(tables, young, floor));
+    if (Fits(jobs.back())) break;
+  }
   for (const auto& table : deep) jobs.push_back(MakeJob(tables, {table}, floor));
   std::erase_if(jobs, [&](const Job& job) {
+    if (!Fits(job)) return true;
     return job.garbage_bytes < static_cast<double>(options_.sweep_bytes_min) ||
            job.garbage_bytes < kGarbageShareMin * job.total_bytes;
   });

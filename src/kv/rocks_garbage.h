@@ -22,13 +22,15 @@
 #include "base/mutex.h"
 #include "kv/rocks_engine.h"
 #include "kv/rocks_history.h"
+#include "kv/rocks_space.h"
 
 namespace arima::kv {
 
 class GarbageSweeper {
  public:
   GarbageSweeper(rocksdb::DB* db, std::shared_ptr<HistoryState> history,
-                 const FlushTracker* tracker, const RocksEngineOptions& options);
+                 std::shared_ptr<CompactionSpace> space, const FlushTracker* tracker,
+                 const RocksEngineOptions& options);
   ~GarbageSweeper();
 
   void Start();
@@ -52,6 +54,7 @@ class GarbageSweeper {
   GarbageNote ReadNote(const rocksdb::LiveFileMetaData& table) const;
   // A compaction of some of the tables `before` did not pay.
   void Postpone(const Tables& before, uint64_t floor);
+  bool Fits(const Job& job) const;
   std::optional<Job> Choose(const Tables& tables, uint64_t floor) const;
   Job MakeJob(const Tables& tables, const Tables& inputs, uint64_t floor) const;
   const GarbageNote* NoteOf(const rocksdb::LiveFileMetaData& table, uint64_t floor) const;
@@ -59,6 +62,7 @@ class GarbageSweeper {
 
   rocksdb::DB& db_;
   const std::shared_ptr<HistoryState> history_;
+  const std::shared_ptr<CompactionSpace> space_;
   const FlushTracker& tracker_;
   const RocksEngineOptions options_;
   std::map<uint64_t, GarbageNote> notes_;  // by table number; of live tables; the thread's

@@ -7,18 +7,21 @@
 #include <rocksdb/listener.h>
 
 #include <atomic>
+#include <memory>
 #include <string>
 
 #include "base/mutex.h"
 #include "kv/engine.h"
 #include "kv/flush_tracker.h"
 #include "kv/rocks_options.h"
+#include "kv/rocks_space.h"
 
 namespace arima::kv {
 
 class RocksListener final : public rocksdb::EventListener {
  public:
-  explicit RocksListener(std::string path) : path_(std::move(path)) {}
+  RocksListener(std::string path, std::shared_ptr<CompactionSpace> space)
+      : path_(std::move(path)), space_(std::move(space)) {}
 
   FlushTracker& tracker() { return tracker_; }
   uint64_t flush_count() const { return flush_count_.load(std::memory_order_relaxed); }
@@ -31,7 +34,12 @@ class RocksListener final : public rocksdb::EventListener {
 
   // Reported once the flushed file is in the synced manifest, and after all memtables before it.
   // Reports of two flushes may overtake each other (facebook/rocksdb#11183); the tracker allows it.
+  void OnFlushBegin(rocksdb::DB*, const rocksdb::FlushJobInfo&) override { space_->Update(); }
+  void OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
+    space_->Update();
+  }
   void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& info) override {
+    space_->Update();
     flush_count_.fetch_add(1, std::memory_order_relaxed);
     tracker_.Flushed(info.largest_seqno);
   }
@@ -45,6 +53,7 @@ class RocksListener final : public rocksdb::EventListener {
 
  private:
   const std::string path_;
+  const std::shared_ptr<CompactionSpace> space_;
   FlushTracker tracker_;
   std::atomic<uint64_t> flush_count_{0};
   std::atomic<bool> failed_{false};  // written under mutex_

@@ -51,6 +51,8 @@ class LineLogger final : public rocksdb::Logger {
     if (length <= 0) return;
     std::string_view text(line, std::min(static_cast<size_t>(length), sizeof line - 1));
     while (text.ends_with('\n')) text.remove_suffix(1);
+    // Once a second, while a compaction waits for space (rocks_space.h); nothing is wrong.
+    if (text.find("Compaction too large") != std::string_view::npos) return;
     log_(text);
   }
   void LogHeader(const char*, va_list) override {}
@@ -131,7 +133,8 @@ void SetSizes(const RocksEngineOptions& options, rocksdb::Options* rocks) {
 }
 
 Code CodeOf(const rocksdb::Status& status) {
-  if (status.IsNoSpace() || status.subcode() == rocksdb::Status::kSpaceLimit) {
+  if (status.IsNoSpace() || status.subcode() == rocksdb::Status::kSpaceLimit ||
+      status.IsCompactionTooLarge()) {
     return Code::kDiskFull;
   }
   // A file that the manifest or CURRENT names and that is not there: RocksDB itself deletes none of
