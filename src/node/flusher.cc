@@ -13,6 +13,8 @@ namespace {
 constexpr auto kLookPause = std::chrono::seconds(1);
 // While the disk is low.
 constexpr uint64_t kLowIntervalNs = 5'000'000'000;
+// ... for what seems not to fit.
+constexpr uint64_t kBlindIntervalNs = 60'000'000'000;
 // What a flush writes besides the data: manifest, filters, indexes.
 constexpr uint64_t kFlushOverheadBytes = 1 << 20;
 
@@ -60,12 +62,14 @@ bool Flusher::IsDue() {
   const bool due = dirty_bytes_ >= options_.flush_bytes ||
                    (clock_.NowNs() - last_flush_ns_ >= interval_ns &&
                     machine_.durable_applied_index() < machine_.applied_index());
-  return due && (!low || Fits());
+  if (!due || !low || Fits()) return due;
+  // The estimate may be wrong, and without a flush nothing gets better.
+  return clock_.NowNs() - last_flush_ns_ >= kBlindIntervalNs;
 }
 
+// What was applied since the last flush began, with a quarter for what the database adds.
 bool Flusher::Fits() const {
-  return disk_->figures().free_bytes >=
-         machine_.engine().stats().unflushed_bytes + kFlushOverheadBytes;
+  return disk_->figures().free_bytes >= dirty_bytes_ + dirty_bytes_ / 4 + kFlushOverheadBytes;
 }
 
 // False: stopping. Otherwise after at most kLookPause, with due_ set or not.

@@ -43,7 +43,7 @@ class Flusher {
   void Run() EXCLUDES(mutex_);
   bool IsDue() REQUIRES(mutex_);
   bool WaitUntilDue() EXCLUDES(mutex_);
-  bool Fits() const;
+  bool Fits() const REQUIRES(mutex_);
   void ResumeIfFull();
 
   kv::StateMachine& machine_;
