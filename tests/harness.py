@@ -238,6 +238,7 @@ class Node:
         self.volume = os.path.join(directory, name)
         self.log_path = os.path.join(directory, f"{name}.log")
         self.extra = list(extra)
+        self.environment = {}  # besides what the tests run with
         self.process = None
         self.expected_end = False
         self.paused = False
@@ -262,7 +263,7 @@ class Node:
             log.flush()
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=clean_environment(), start_new_session=True,
+                env={**clean_environment(), **self.environment}, start_new_session=True,
                 preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
         self.expected_end = False
         self.paused = False

@@ -1,10 +1,10 @@
 """Load that knows what it was promised.
 
 Each write uses a key of its own, so that afterwards every key tells one story:
-  acknowledged (200)            the value must be there, for ever
-  refused (503, 429, no TCP)    "not applied": the key must not exist
-  unknown (504, cut connection) either, but nothing else
-  gone (410)                    the node was removed: "not applied" too, if `removals` says so
+  acknowledged (200)               the value must be there, for ever
+  refused (503, 429, 507, no TCP)  "not applied": the key must not exist
+  unknown (504, cut connection)    either, but nothing else
+  gone (410)                       the node was removed: "not applied" too, if `removals` says so
 """
 
 import contextlib
@@ -111,8 +111,8 @@ class Load:
                 self.acknowledged[key] = value
                 self.acks.append((started, time.monotonic()))
             return True
-        if response.status in (429, 503):
-            if "retry-after" not in response.headers:
+        if response.status in (429, 503, 507):
+            if response.status != 507 and "retry-after" not in response.headers:
                 self.problems.append(f"{key}: no Retry-After: {response}")
             self.note(self.refused, key, value)
         elif response.status == 410 and self.removals:
@@ -131,6 +131,12 @@ class Load:
     def note(self, where, key, value):
         with self.lock:
             where[key] = value
+
+    def forget(self, key):
+        """Somebody else changes it from now on."""
+        with self.lock:
+            for known in (self.acknowledged, self.unknown, self.refused, self.gone):
+                known.pop(key, None)
 
     def verify(self, nodes, query=""):
         """Reads every key back, spread over `nodes`; a list of what is not as promised."""
