@@ -50,7 +50,9 @@ TEST(Disk, MembershipChangesAreTakenOnALowDisk) {
   TestCluster c = Led();
   SetDisk(c, 1, DiskLevel::kLow);
   ConfChange change;
-  change.changes.push_back({ConfOp::kRemove, MemberInfo{.id = MemberId(3)}});
+  MemberInfo removed;
+  removed.id = MemberId(3);
+  change.changes.push_back({ConfOp::kRemove, removed});
   c.Step(1, ProposeConf{7, change});
   c.Deliver();
   EXPECT_TRUE(c[1].rejected.empty());
