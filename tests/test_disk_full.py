@@ -185,8 +185,13 @@ class DiskFull(DiskFullTest):
             for node in self.nodes:
                 self.assert_status(node.delete("probe"), 200)
             extra = self.new_node("n4")
-            self.join(self.leader(among=self.nodes[:3]), extra)
-            self.assert_status(self.nodes[1].remove("n4"), 200)
+
+            # The only node with space leads as soon as it may, in the middle of its own join.
+            def joined():
+                self.nodes[1].join(extra)
+                return "Voter ID:n4" in self.nodes[1].stats()["latest_configuration"]
+            wait_until(joined, "n4 is a voter", 60)
+            wait_until(lambda: self.nodes[1].remove("n4").status in (200, 404), "n4 is removed", 60)
             self.nodes.remove(extra)
             extra.stop()
             for node in self.nodes:
