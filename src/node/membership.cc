@@ -282,9 +282,13 @@ void Membership::AdoptDamaged(const raft::CoreStatus& status) {
 }
 
 void Membership::Adopt(const raft::MemberInfo& member, bool healing) {
-  bool known =
-      std::ranges::any_of(joins_, [&](const JoinPtr& task) { return task->name == member.name; });
-  if (known || IsLeaving(member.name) || joins_.size() >= kTasksMax) return;
+  for (const JoinPtr& task : joins_) {
+    if (task->name != member.name) continue;
+    // What it said before it was damaged counts no more.
+    if (healing && !task->busy) task->probe.reset();
+    return;
+  }
+  if (IsLeaving(member.name) || joins_.size() >= kTasksMax) return;
   auto task = std::make_shared<JoinTask>();
   task->name = member.name;
   task->address = member.raft_address;
@@ -409,7 +413,10 @@ void Membership::ReplaceDamaged(const JoinPtr& task, const raft::CoreStatus& sta
     task->not_before_ns = now_ns_ + kUnreachablePauseNs;
     return;
   }
-  AddLearner(task, *status.conf, newest);
+  // A successor that is damaged in its turn makes way for the next, which takes over its task.
+  bool learner = !IsVoter(*status.conf, newest->id);
+  const raft::MemberInfo* lost = learner ? FindReplaced(*status.conf, *newest) : newest;
+  AddLearner(task, *status.conf, lost, learner ? newest : nullptr);
 }
 
 // The target may become a member. If its name is taken by a member with another data directory,
@@ -488,7 +495,7 @@ void Membership::TakeOutLearner(const JoinPtr& task, const raft::MemberInfo& mem
 
 // What it replaces stands in the configuration, so that whoever leads then finishes the work.
 void Membership::AddLearner(const JoinPtr& task, const raft::ConfState& conf,
-                            const raft::MemberInfo* lost) {
+                            const raft::MemberInfo* lost, const raft::MemberInfo* dropped) {
   if (const raft::MemberInfo* taken = FindOtherAtAddress(conf, task->address, task->name)) {
     Finish(*task, std::unexpected(Conflict("address " + task->address + " is in use by member " +
                                            taken->name)));
@@ -511,6 +518,7 @@ void Membership::AddLearner(const JoinPtr& task, const raft::ConfState& conf,
                                                             std::to_string(lost->id.value) +
                                                             ", whose data is lost"));
   raft::ConfChange change;
+  if (dropped != nullptr) change.changes.push_back({raft::ConfOp::kRemove, *dropped});
   change.changes.push_back({raft::ConfOp::kAddLearner, std::move(member)});
   Propose(task, std::move(change));
 }

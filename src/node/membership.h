@@ -112,8 +112,10 @@ class Membership {
   bool AwaitSettled(JoinTask& task);
   void Admit(const JoinPtr& task, const raft::CoreStatus& status);
   void TakeOutLearner(const JoinPtr& task, const raft::MemberInfo& member);
-  // `lost`: the member whose vote it takes over; null: none.
-  void AddLearner(const JoinPtr& task, const raft::ConfState& conf, const raft::MemberInfo* lost);
+  // `lost`: the member whose vote it is to take over; `dropped`: a learner that goes at once.
+  // Either may be null.
+  void AddLearner(const JoinPtr& task, const raft::ConfState& conf, const raft::MemberInfo* lost,
+                  const raft::MemberInfo* dropped = nullptr);
   void Absorb(const JoinPtr& task, const raft::MemberInfo& member);
   void Promote(const JoinPtr& task, const raft::MemberInfo& member, const raft::ConfState& conf);
   void UpdateAddress(const JoinPtr& task, raft::MemberInfo member);

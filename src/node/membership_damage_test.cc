@@ -144,6 +144,23 @@ TEST_F(DamagedMemberTest, ThatIsALearnerIsReplacedByAVoterAsItWasPromised) {
   EXPECT_EQ(n4.absorbed.back().member, MemberId(5));
 }
 
+// A disk that goes bad damages more than one log. The vote it had first must not stay behind.
+TEST_F(DamagedMemberTest, DamagedAgainBeforeItsSuccessorHasCaughtUpLeavesNoVoteBehind) {
+  Damage(n2_, MemberId(2));
+  world_.learners_catch_up = false;
+  world_.Run(6000);
+  ASSERT_EQ(n2_->absorbed.size(), 1u);
+  for (uint64_t id : {4, 5}) {
+    Damage(n2_, MemberId(id));
+    world_.Run(6000);
+    ASSERT_EQ(n2_->absorbed.back().member, MemberId(id + 1));
+    EXPECT_EQ(FindAllByName(world_.conf(), "n2").size(), 2u) << "the vote and who is to have it";
+  }
+  world_.learners_catch_up = true;
+  world_.Run(6000);
+  ExpectReplaced(world_, "n2", MemberId(6));
+}
+
 TEST_F(DamagedMemberTest, WipedMeanwhileWaitsForARequest) {
   Damage(n2_, MemberId(2));
   world_.hold_calls = true;
