@@ -13,7 +13,7 @@ class TransferTest : public MembershipTest {
  protected:
   // n1 leads n2 and n3; n4 learns.
   TransferTest() {
-    for (uint64_t id : {2, 3}) world_.AddMemberTarget(id, true);
+    for (uint64_t id : {2u, 3u}) world_.AddMemberTarget(id, true);
     world_.AddMemberTarget(4, false);
     world_.Run(10);
   }

@@ -165,8 +165,8 @@ TEST(SnapshotFrame, EveryReasonKeepsItsCode) {
     BytesStream stream(EncodeRequest(DoneRequest(code, "why")));
     EXPECT_EQ(ReadRequest(stream)->outcome.error().code, code);
   }
-  for (unsigned char wire : std::string("\x09\x0A\xC8")) {
-    const std::string unknown = std::string(1, static_cast<char>(wire)) + std::string(4, '\0');
+  for (const char wire : {'\x09', '\x0A', '\xC8'}) {
+    const std::string unknown = std::string(1, wire) + std::string(4, '\0');
     BytesStream stream(FrameOf(FrameType::kDone, unknown));
     EXPECT_EQ(ReadRequest(stream)->outcome.error().code, Code::kInternal);
   }
