@@ -60,7 +60,8 @@ class DatabaseOpeningTest : public ::testing::Test {
   }
   CurrentDb Current(const std::string& path) {
     auto dir = DataDir::Open(&env_, path);
-    return (*dir)->ReadCurrentDb().value_or(CurrentDb());
+    EXPECT_TRUE(dir) << "a replica has it open";
+    return dir ? (*dir)->ReadCurrentDb().value_or(CurrentDb()) : CurrentDb();
   }
   std::vector<std::string> BadDbs(const std::string& path) { return FilesLike(path, ".bad"); }
 
@@ -126,6 +127,7 @@ TEST_P(EachHarm, TheOnlyVoterRefusesIfTheLogWasCut) {
   EXPECT_NE(started.error().message.find(path_ + "/db-1"), std::string::npos)
       << started.error().message;
   EXPECT_NE(started.error().message.find("restore a backup"), std::string::npos);
+  replica.Stop();
   EXPECT_EQ(Current(path_), CurrentDb{1}) << "nothing was changed";
   EXPECT_TRUE(BadDbs(path_).empty());
 }
