@@ -138,8 +138,10 @@ void LeaderTransfer::AdvanceLeading(Task& task, const raft::CoreStatus& status, 
                                                      " did not take over in time"));
   }
   if (now_ns < task.not_before_ns) return;
-  Result<const raft::MemberInfo*> target = Choose(name, status, now_ns);
+  Result<const raft::MemberInfo*> target =
+      name.empty() ? ChooseAny(status, now_ns) : ChooseNamed(name, status, now_ns);
   if (!target) {
+    // A leader that has just been elected has heard of nobody yet.
     bool judged = leading_since_ns_ != 0 && now_ns - leading_since_ns_ >= kHeardWithinNs;
     if (target.error().code == Code::kConflict && !judged) return;
     return Finish(task, std::unexpected(target.error()));
@@ -168,13 +170,6 @@ void LeaderTransfer::AdvanceFollowing(Task& task, const raft::CoreStatus& status
                     "node " + host_.identity().name +
                         " gave leadership up, and no new leader is known yet; GET /raft/stats "
                         "tells who leads"));
-}
-
-// A leader that has just been elected has heard of nobody, so Conflict is not final then.
-Result<const raft::MemberInfo*> LeaderTransfer::Choose(const std::string& name,
-                                                       const raft::CoreStatus& status,
-                                                       uint64_t now_ns) const {
-  return name.empty() ? ChooseAny(status, now_ns) : ChooseNamed(name, status, now_ns);
 }
 
 void LeaderTransfer::Finish(Task& task, Result<service::TransferResponse> result) {

@@ -49,12 +49,10 @@ class LeaderTransfer {
     bool elsewhere = false;  // another node must go on
   };
 
-  // Both set `*transferring` when they begin an attempt.
+  // Sets `*transferring` when it begins an attempt.
   void AdvanceLeading(Task& task, const raft::CoreStatus& status, uint64_t now_ns,
                       bool* transferring);
   void AdvanceFollowing(Task& task, const raft::CoreStatus& status, uint64_t now_ns);
-  Result<const raft::MemberInfo*> Choose(const std::string& name, const raft::CoreStatus& status,
-                                         uint64_t now_ns) const;
   void Finish(Task& task, Result<service::TransferResponse> result);
 
   MembershipHost& host_;
