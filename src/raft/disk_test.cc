@@ -14,8 +14,10 @@ TestCluster Led(const std::vector<uint64_t>& voters = {1, 2, 3}) {
   return c;
 }
 
+int Ticks(uint32_t ticks) { return static_cast<int>(ticks); }
+
 // The followers' answers to the next heartbeat bring what they say of their disks.
-void Tell(TestCluster& c) { c.TickAll(c[1].config.heartbeat_ticks); }
+void Tell(TestCluster& c) { c.TickAll(Ticks(c[1].config.heartbeat_ticks)); }
 
 void SetDisk(TestCluster& c, uint64_t node, DiskLevel level) {
   c.Step(node, DiskLow{level});
@@ -91,11 +93,11 @@ TEST(Disk, AFullFollowerTakesNoEntriesAndGoesOnWhereItWas) {
   for (int i = 0; i < 5; ++i) EXPECT_EQ(Offer(c, kGrows), RejectReason::kNone);
   EXPECT_EQ(c[3].last(), last);
   EXPECT_EQ(c[1].commit(), c[1].last()) << "the other two are a majority";
-  c.TickAll(3 * c[1].config.election_ticks);
+  c.TickAll(3 * Ticks(c[1].config.election_ticks));
   EXPECT_TRUE(c[1].leads()) << "it is still heard";
   EXPECT_EQ(c[3].last(), last);
   SetDisk(c, 3, DiskLevel::kOk);
-  c.TickAll(2 * c[1].config.heartbeat_ticks);
+  c.TickAll(2 * Ticks(c[1].config.heartbeat_ticks));
   EXPECT_EQ(c[3].commit(), c[1].commit());
 }
 
@@ -108,10 +110,10 @@ TEST(Disk, AFullFollowerIsSentNoEntries) {
     return true;
   });
   EXPECT_EQ(Offer(c, kGrows), RejectReason::kNone);
-  c.TickAll(2 * c[1].config.election_ticks);
+  c.TickAll(2 * Ticks(c[1].config.election_ticks));
   EXPECT_EQ(entries, 0u);
   c.Step(3, DiskLow{DiskLevel::kOk});
-  c.TickAll(2 * c[1].config.heartbeat_ticks);
+  c.TickAll(2 * Ticks(c[1].config.heartbeat_ticks));
   EXPECT_GT(entries, 0u);
   EXPECT_EQ(c[3].commit(), c[1].commit());
 }
@@ -120,7 +122,7 @@ TEST(Disk, AFullNodeStillVotes) {
   TestCluster c = Led();
   c.Step(3, DiskLow{DiskLevel::kFull});
   c.Isolate(1);
-  c.TickAll(3 * c[1].config.election_ticks);
+  c.TickAll(3 * Ticks(c[1].config.election_ticks));
   EXPECT_TRUE(c[2].leads());
   EXPECT_EQ(c[3].leader(), 2u);
 }
@@ -130,7 +132,7 @@ TEST(Disk, ANodeThatIsWorseOffLeavesOthersTimeToWin) {
     TestCluster c = Led();
     c.Step(low, DiskLow{DiskLevel::kLow});
     c.Isolate(1);
-    c.TickAll(3 * c[1].config.election_ticks);
+    c.TickAll(3 * Ticks(c[1].config.election_ticks));
     EXPECT_TRUE(c[5 - low].leads()) << low;
     EXPECT_FALSE(c[low].Saw(EventKind::kCampaign)) << low;
   }
@@ -144,7 +146,7 @@ TEST(Disk, ANodeThatIsWorseOffLeadsIfNobodyElseCan) {
   c.Heal();
   c.Step(2, DiskLow{DiskLevel::kLow});
   c.Isolate(1);
-  c.TickAll(8 * c[1].config.election_ticks);
+  c.TickAll(8 * Ticks(c[1].config.election_ticks));
   EXPECT_TRUE(c[2].leads());
 }
 
@@ -215,7 +217,7 @@ TEST(HandOver, GoesToNobodyWhoIsNotHeardOf) {
   c.Isolate(2);
   c.Isolate(3);
   c.Step(1, DiskLow{DiskLevel::kLow});
-  c.TickAll(c[1].config.election_ticks / 2);
+  c.TickAll(Ticks(c[1].config.election_ticks) / 2);
   c.Heal();
   c.Isolate(3);
   Tell(c);
