@@ -188,7 +188,7 @@ TEST_F(LogDamageAloneTest, OnlyTheNewestDamagedLogsAreKept) {
     ExpectStarts();
     EXPECT_TRUE(replica_.report().log_restarted);
     EXPECT_EQ(replica_.Get("k59"), Value(59));
-    EXPECT_EQ(CountNames(path_, "wal.bad-"), std::min<size_t>(round + 1, kBadLogsMax));
+    EXPECT_EQ(CountNames(path_, "wal.bad-"), std::min(static_cast<size_t>(round) + 1, kBadLogsMax));
     replica_.Stop();
   }
   EXPECT_TRUE(fs::exists(path_ + "/wal.bad-4"));

@@ -150,7 +150,7 @@ TEST_F(DamagedMemberTest, DamagedAgainBeforeItsSuccessorHasCaughtUpLeavesNoVoteB
   world_.learners_catch_up = false;
   world_.Run(6000);
   ASSERT_EQ(n2_->absorbed.size(), 1u);
-  for (uint64_t id : {4, 5}) {
+  for (uint64_t id : {4u, 5u}) {
     Damage(n2_, MemberId(id));
     world_.Run(6000);
     ASSERT_EQ(n2_->absorbed.back().member, MemberId(id + 1));

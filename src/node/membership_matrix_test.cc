@@ -462,7 +462,7 @@ class JoinAddresses : public testing::Test {
  protected:
   JoinAddresses() {
     for (const char* name : {"a", "b", "c"}) nodes_.push_back(&world_.Add(name));
-    for (size_t i : {1, 2}) {
+    for (size_t i : {1u, 2u}) {
       auto& joined = world_.Join(*nodes_[0], *nodes_[i]);
       EXPECT_TRUE(world_.RunUntil([&] { return joined.ok(); }));
     }
