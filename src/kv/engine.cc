@@ -36,6 +36,8 @@ Status Engine::Checkpoint(const std::string& dir) {
   return Fail(Code::kNotSupported, "make checkpoint " + dir + ": this engine keeps no files");
 }
 
+void Engine::ReadAhead(std::span<const std::string> /*keys*/) const {}
+
 void Engine::ReportCorruption(const Error& /*error*/) {}
 
 Result<uint64_t> ContentDigest(const Engine& engine) {

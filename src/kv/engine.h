@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -140,6 +141,11 @@ class Engine {
   virtual Result<bool> Get(std::string_view key, std::string* value) const = 0;
 
   virtual std::unique_ptr<Iterator> NewIterator(IterateOptions options) const = 0;
+
+  // A hint: these keys of table `k` are sought next, each with a `one_user_key` iterator. Returns
+  // when what that takes is in memory, or could not be read: what is wrong is for the seek to say.
+  // Default: nothing, for engines that are memory.
+  virtual void ReadAhead(std::span<const std::string> keys) const;
 
   virtual uint64_t durable_position() const = 0;
 

@@ -33,6 +33,9 @@
 
 namespace arima::kv {
 
+// Larger batches than clients make at once: applying lags behind, as after a start.
+static constexpr size_t kReadAheadRecords = 512;
+
 class StateMachine::Impl {
  public:
   Impl(std::unique_ptr<Engine> engine, const StateMachineOptions& options)
@@ -58,6 +61,7 @@ class StateMachine::Impl {
 
  private:
   Status CheckFollows(std::span<const Record> records) const;
+  void ReadAhead(std::span<const Record> records);
   Status ApplyAll(std::span<const Record> records, std::vector<ApplyResult>* results);
   Status ApplyOne(const Record& record, ApplyResult* result);
   Status ApplyCommand(std::string_view bytes, ApplyResult* result);
@@ -101,6 +105,7 @@ Status StateMachine::Impl::Apply(std::span<const Record> records,
   results->clear();
   if (records.empty()) return {};
   if (Status status = CheckFollows(records); !status) return status;
+  if (records.size() >= kReadAheadRecords) ReadAhead(records);
   Status status = ApplyAll(records, results);
   misses_.reset();
   if (status) {
@@ -130,6 +135,24 @@ Status StateMachine::Impl::CheckFollows(std::span<const Record> records) const {
     term = record.term;
   }
   return {};
+}
+
+// Reads one after the other are what holds up a large batch on a large store after a start, when
+// nothing is in memory yet. Whatever is wrong with a command, ApplyAll finds it again.
+void StateMachine::Impl::ReadAhead(std::span<const Record> records) {
+  std::vector<std::string> missing;
+  auto look = [&](std::string_view key) {
+    if (recent_keys_.Find(key) != nullptr) return;
+    SetVersionKey(key, std::numeric_limits<uint64_t>::max(), &missing.emplace_back());
+  };
+  for (const Record& record : records) {
+    if (record.kind != RecordKind::kCommand) continue;
+    Result<Command> command = DecodeCommand(record.bytes);
+    if (!command) continue;
+    if (const auto* put = std::get_if<PutCommand>(&*command)) look(put->key);
+    if (const auto* erase = std::get_if<DeleteCommand>(&*command)) look(erase->key);
+  }
+  if (missing.size() >= kReadAheadRecords) engine_->ReadAhead(missing);
 }
 
 Status StateMachine::Impl::ApplyAll(std::span<const Record> records,
