@@ -86,6 +86,28 @@ TEST(Disk, AMajorityThatTakesNoEntriesStopsEverything) {
   EXPECT_EQ(Offer(c, kFromReserve), RejectReason::kDiskLow);
 }
 
+// The one that is left would be filled up alone, and then nothing could be committed.
+TEST(Disk, AVoterThatIsNotThereCountsAsOneWithoutSpace) {
+  for (bool since_the_start : {false, true}) {
+    TestCluster c({1, 2, 3});
+    if (since_the_start) c.Isolate(2);
+    c.Campaign(1);
+    ASSERT_TRUE(c[1].leads());
+    c.Isolate(2);
+    c.TickAll(2 * c[1].config.election_ticks);
+    ASSERT_TRUE(c[1].leads());
+    EXPECT_EQ(Offer(c, kGrows), RejectReason::kNone);
+    SetDisk(c, 3, DiskLevel::kLow);
+    EXPECT_EQ(Offer(c, kGrows), RejectReason::kDiskLow);
+    EXPECT_EQ(Offer(c, kFromReserve), RejectReason::kNone);
+    SetDisk(c, 3, DiskLevel::kFull);
+    EXPECT_EQ(Offer(c, kFromReserve), RejectReason::kDiskLow);
+    c.Heal();
+    Tell(c);
+    EXPECT_EQ(Offer(c, kGrows), RejectReason::kNone);
+  }
+}
+
 TEST(Disk, AFullFollowerTakesNoEntriesAndGoesOnWhereItWas) {
   TestCluster c = Led();
   const uint64_t last = c[3].last();
@@ -165,6 +187,24 @@ TEST(HandOver, GoesNowhereIfAllAreAsLow) {
   c.Step(1, MoveLeadership{});
   EXPECT_FALSE(c[1].status().soft.transferring);
   EXPECT_TRUE(c[1].leads());
+}
+
+// A leader that could not commit its first entry could not even serve reads.
+TEST(HandOver, GoesNowhereIfTheNextLeaderCouldCommitNothing) {
+  for (bool stalled : {false, true}) {
+    TestCluster c = Led();
+    if (stalled) {
+      c.Step(1, SyncLatency{2'000'000, true});
+    } else {
+      c.Step(1, DiskLow{DiskLevel::kFull});
+    }
+    SetDisk(c, 2, DiskLevel::kFull);
+    c.Step(1, MoveLeadership{});
+    EXPECT_FALSE(c[1].status().soft.transferring) << stalled;
+    SetDisk(c, 2, DiskLevel::kOk);
+    c.Step(1, MoveLeadership{});
+    EXPECT_TRUE(c[1].status().soft.transferring) << stalled;
+  }
 }
 
 TEST(HandOver, OfALeaderInNoNeedIsNothing) {

@@ -24,15 +24,20 @@ void CoreImpl::Reject(uint64_t tag, RejectReason reason, std::string text) {
   out_.rejected.push_back({tag, reason, std::move(text), leader_});
 }
 
-// The leader's own disk, and those of a majority, or what it appends could not be committed.
+// The leader's own disk, and those of a majority, or what it appends could not be committed. A
+// voter that is not there takes nothing, whatever it said last: the others would have to take all.
 bool CoreImpl::DisksTake(bool from_reserve) const {
   if (disk_ > (from_reserve ? DiskLevel::kLow : DiskLevel::kOk)) return false;
   const DiskLevel peers_max = from_reserve ? DiskLevel::kStuck : DiskLevel::kOk;
   auto takes = [&](const Progress& p) { return p.disk <= peers_max; };
   if (std::ranges::all_of(peers_, takes)) return true;
+  // It has had no time yet to answer this leader.
+  auto is_new = [&](const Progress& p) {
+    return !p.contacted && now_ns_ - p.catch_up_start_ns <= election_ns_;
+  };
   return IsQuorum([&](MemberId id) {
     const Progress* p = FindPeer(id);
-    return p == nullptr || takes(*p);
+    return p == nullptr || (takes(*p) && (IsLive(*p) || is_new(*p)));
   });
 }
 

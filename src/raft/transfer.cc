@@ -52,6 +52,13 @@ MemberId CoreImpl::MostCaughtUpVoter() const {
 // than half the time if it is stalled, and no worse in the other respect. Of several, the one with
 // most of the log.
 MemberId CoreImpl::BetterVoter() const {
+  // The next leader serves no read before an entry of its own is committed; this one can.
+  const bool could_commit = IsQuorum([this](MemberId id) {
+    if (id == config_.id) return disk_ != DiskLevel::kFull && !sync_stalled_;
+    const Progress* p = FindPeer(id);
+    return p != nullptr && IsLive(*p) && p->disk != DiskLevel::kFull;
+  });
+  if (!could_commit) return MemberId(0);
   const Progress* best = nullptr;
   for (const Progress& p : peers_) {
     if (!MayLead(p) || !IsLive(p) || p.state != ProgressState::kReplicate) continue;
