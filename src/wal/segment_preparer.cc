@@ -10,6 +10,7 @@
 #include "wal/segment_preparer.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "base/assert.h"
@@ -184,7 +185,15 @@ Result<SegmentPreparer::OpenFile> SegmentPreparer::NewZeroFile(uint64_t bytes) {
   made.bytes = bytes;
   auto file = env_.Open(made.path, env::OpenMode::kCreateTruncate);
   if (!file) return std::unexpected(file.error());
-  Status done = env::WriteZeros(**file, 0, bytes);
+  // An attempt that cannot succeed would take the last byte from everybody else on the disk, for a
+  // moment and over and over again.
+  auto free_bytes = env_.FreeBytes(options_.dir);
+  Status done;
+  if (free_bytes && *free_bytes < bytes) {
+    done = Fail(Code::kDiskFull, options_.dir + " has " + std::to_string(*free_bytes) +
+                                     " bytes free, a log segment needs " + std::to_string(bytes));
+  }
+  if (done) done = env::WriteZeros(**file, 0, bytes);
   if (done) done = (*file)->Sync();
   if (!done) {
     // The bytes it got so far are missed elsewhere; if this fails too, the next start removes it.

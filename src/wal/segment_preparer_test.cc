@@ -149,6 +149,18 @@ TEST_F(SegmentPreparerTest, FullDiskLeavesNothingBehind) {
   EXPECT_EQ(*preparer.PrepareOne(), true);
 }
 
+// Others on the same disk need what is left of it.
+TEST_F(SegmentPreparerTest, WhatCannotFitIsNotBegun) {
+  auto preparer = Make(1);
+  ASSERT_TRUE(preparer.PrepareOne().has_value());
+  mem_.SetCapacity(kBytes + kBytes / 2);
+  const uint64_t before = fault_.count(Op::kWrite);
+  auto worked = preparer.PrepareOne();
+  ASSERT_FALSE(worked);
+  EXPECT_EQ(worked.error().code, Code::kDiskFull) << worked.error().ToString();
+  EXPECT_EQ(fault_.count(Op::kWrite), before);
+}
+
 TEST_F(SegmentPreparerTest, HelperAndWriterShareTheWork) {
   auto preparer = Make(1);
   std::atomic<bool> stop = false;
