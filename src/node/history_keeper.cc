@@ -64,6 +64,7 @@ void HistoryKeeper::Forget() {
   proposed_ns_.reset();
   recent_ = {};
   short_target_ = 1;
+  short_ = false;
 }
 
 }  // namespace arima::node

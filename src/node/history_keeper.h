@@ -37,7 +37,7 @@ class HistoryKeeper {
   // While the disk is low, history ends a few seconds ago, whatever the limits say, or what is
   // deleted would keep its space.
   void SetShort(bool is_short) { short_ = is_short; }
-  // The data is another one now.
+  // The data is another one now; SetShort is to be said again.
   void Forget();
 
   size_t notes() const { return marks_.size(); }

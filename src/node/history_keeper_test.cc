@@ -102,6 +102,13 @@ TEST_F(HistoryKeeperTest, TimeWithoutNotesDoesNotCount) {
   EXPECT_EQ(Proposed(), 0u);
 }
 
+TEST_F(HistoryKeeperTest, ThatTheDiskWasLowIsForgotten) {
+  keeper_.SetShort(true);
+  keeper_.Forget();
+  Live(20, 1);
+  EXPECT_EQ(Proposed(), 0u);
+}
+
 TEST_F(HistoryKeeperTest, NotesAreBounded) {
   for (int i = 0; i < 20; ++i) {
     Live(1000, 100, 1);
