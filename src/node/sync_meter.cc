@@ -13,6 +13,7 @@ void SyncMeter::End(uint64_t now_ns, bool synced) {
   MutexLock lock(&mutex_);
   const uint64_t spent_ns = now_ns - std::min(now_ns, begin_ns_);
   begin_ns_ = 0;
+  end_ns_ = now_ns;
   const bool slow = IsSlow(spent_ns);
   if (slow) slow_ns_ += spent_ns;
   if (!synced) return;
@@ -38,7 +39,8 @@ SyncReading SyncMeter::Read(uint64_t now_ns) const {
   }
   if (begin_ns_ != 0) reading.running_ns = now_ns - std::min(now_ns, begin_ns_);
   const uint64_t under_way_ns = IsSlow(reading.running_ns) ? reading.running_ns : 0;
-  reading.stalled = slow_ns_ + under_way_ns >= stall_ns_;
+  const bool idle = begin_ns_ == 0 && now_ns - std::min(now_ns, end_ns_) >= kForgetNs;
+  reading.stalled = !idle && slow_ns_ + under_way_ns >= stall_ns_;
   return reading;
 }
 

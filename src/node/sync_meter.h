@@ -4,7 +4,9 @@
 // Stalled is a disk that has spent `stall_ns` on nothing but slow operations (each a tenth of that
 // or more) with no fast one among them, the one under way included. So a hang shows while it lasts,
 // a crawling disk after a few operations, one slow operation among fast ones never; and the time in
-// which nothing is written does not count. One fast operation ends it.
+// which nothing is written does not count. One fast operation ends it, or that nothing was written
+// for kForgetNs: a node that is given no writes because it is not ready would never show that its
+// disk is well again.
 //
 // Thread rule: Begin and End from the writer; Read from any thread.
 #pragma once
@@ -27,6 +29,8 @@ struct SyncReading {
 
 class SyncMeter {
  public:
+  static constexpr uint64_t kForgetNs = 30'000'000'000;
+
   explicit SyncMeter(uint64_t stall_ns) : stall_ns_(stall_ns) {}
 
   void Begin(uint64_t now_ns) EXCLUDES(mutex_);
@@ -48,6 +52,7 @@ class SyncMeter {
   size_t count_ GUARDED_BY(mutex_) = 0;
   uint64_t begin_ns_ GUARDED_BY(mutex_) = 0;  // 0: nothing is under way
   uint64_t slow_ns_ GUARDED_BY(mutex_) = 0;   // spent since the last fast operation
+  uint64_t end_ns_ GUARDED_BY(mutex_) = 0;    // of the newest operation
 };
 
 }  // namespace arima::node

@@ -65,6 +65,19 @@ TEST_F(SyncMeterTest, TimeWithoutWritesDoesNotCount) {
   EXPECT_FALSE(Read().stalled);
 }
 
+TEST_F(SyncMeterTest, AStallIsForgottenWhileNothingIsWrittenButNotByTheNextSlowSync) {
+  Sync(5 * kS);
+  now_ns_ += SyncMeter::kForgetNs - 1;
+  EXPECT_TRUE(Read().stalled);
+  now_ns_ += 1;
+  EXPECT_FALSE(Read().stalled) << "or a node that is given no writes would stay so for ever";
+  Sync(300 * kMs);
+  EXPECT_TRUE(Read().stalled);
+  meter_.Begin(now_ns_);
+  now_ns_ += 2 * SyncMeter::kForgetNs;
+  EXPECT_TRUE(Read().stalled) << "a hang is not forgotten";
+}
+
 TEST_F(SyncMeterTest, AWriteWithoutSyncCountsOnlyIfItIsSlow) {
   Sync(1900 * kMs);
   Sync(1 * kMs, false);
