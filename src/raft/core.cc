@@ -291,7 +291,7 @@ CoreStatus CoreImpl::GetStatus() const {
     peer.repairing = p.repairing;
     peer.disk = p.disk;
     peer.sync_us = p.sync_us;
-    peer.caught_up = p.CaughtUp(now_ns_, election_ns_);
+    peer.caught_up = !p.repairing && p.CaughtUp(now_ns_, election_ns_);
   }
   return s;
 }

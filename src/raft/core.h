@@ -278,7 +278,8 @@ struct PeerStatus {
   Index pending_snapshot;
   uint64_t last_contact_ns = 0;
   uint64_t apply_lag = 0;
-  // The last complete catch-up round (raft thesis 4.2.1) ended within one election timeout.
+  // The last complete catch-up round (raft thesis 4.2.1) ended within one election timeout, and it
+  // is not repairing.
   bool caught_up = false;
   bool damaged = false;             // it lost acknowledged log; must be replaced under a new id
   bool repairing = false;           // it lost its state machine and is to get a snapshot

@@ -47,6 +47,9 @@ bool CoreImpl::IsVoter(MemberId id) const {
 void CoreImpl::ActivateConfs() {
   while (!pending_confs_.empty() && pending_confs_.begin()->first <= log_.commit()) {
     auto node = pending_confs_.extract(pending_confs_.begin());
+    // Without a state machine the first configuration is the newest one ever seen committed, which
+    // may be ahead of the log (InitialState::needs_snapshot): it holds this change already.
+    if (node.key() <= conf_->index) continue;
     ActivateConf(node.key(), node.mapped());
   }
 }
@@ -223,6 +226,7 @@ std::optional<std::string> CoreImpl::WhyNotPromotable(const ConfState& next) con
     std::string member = "member " + std::to_string(id.value);
     const Progress* p = FindPeer(id);
     if (p == nullptr || !p->learner) return member + " must be a learner before it can vote";
+    if (p->repairing) return member + " has lost its state machine and waits for a snapshot";
     if (p->match + config_.promote_lag < log_.commit() || !p->CaughtUp(now_ns_, election_ns_)) {
       return member + " has not caught up: it has " + std::to_string(p->match.value) + " of " +
              std::to_string(log_.commit().value);

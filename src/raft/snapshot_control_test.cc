@@ -487,6 +487,48 @@ TEST(LostStateMachine, LeadershipIsHandedToAnother) {
   EXPECT_TRUE(c[4].leads());
 }
 
+// The identity file said of a configuration before the log was synced, and then the power was lost.
+TEST(LostStateMachine, AConfigurationAheadOfTheLogIsNotMadeTwice) {
+  TestCluster c = Emptied();
+  c.Isolate(3);
+  ConfChange add;
+  add.changes.push_back({ConfOp::kAddLearner, {}});
+  c.ProposeConf(1, add);
+  c.TickAll(2);
+  const ConfState conf = *c[1].status().conf;
+  ASSERT_EQ(conf.index, Index(10));
+  c[3].conf = conf;
+  c.Start(3);
+  c.Heal();
+  c.TickAll(5);
+  ASSERT_EQ(c[3].commit(), 10u);
+  EXPECT_EQ(*c[3].status().conf, conf);
+  c.ProposeConf(1, add);
+  c.TickAll(2);
+  EXPECT_EQ(*c[3].status().conf, *c[1].status().conf) << "later ones count";
+  EXPECT_EQ(c[3].status().conf->index, Index(11));
+}
+
+TEST(LostStateMachine, ALearnerIsPromotedOnlyWhenItHasTheDataAgain) {
+  TestCluster c({1, 2}, [](Config& config) { config.require_caught_up_learner = true; }, {3});
+  c.Campaign(1);
+  c.TickAll(5);
+  c.Receive(1, 3, c[1].term(), Wants());
+  EXPECT_FALSE(Peer(c, 3).caught_up);
+  ConfChange promote;
+  promote.changes.push_back({ConfOp::kAddVoter, c[1].status().conf->members.at(MemberId(3))});
+  c.ProposeConf(1, promote);
+  ASSERT_FALSE(c[1].rejected.empty());
+  EXPECT_EQ(c[1].rejected.back().reason, RejectReason::kNotReady);
+  EXPECT_NE(c[1].rejected.back().text.find("waits for a snapshot"), std::string::npos);
+  c.Step(1, SnapshotReady{MemberId(3), Meta(c, 2), true});
+  c.Step(1, SnapshotSent{MemberId(3), 1, true});
+  c.TickAll(2);
+  EXPECT_TRUE(Peer(c, 3).caught_up);
+  c.ProposeConf(1, promote);
+  EXPECT_EQ(c[1].status().conf->voters.size(), 3u);
+}
+
 TEST(Compaction, KeepsTheTermOfItsPointAndEverythingAbove) {
   TestCluster c({1});
   c.Tick(1);
