@@ -31,10 +31,16 @@ Result<std::unique_ptr<kv::StateMachine>> Open(DataDir& dir, const Identity& ide
                                      ": the database lost what it had made durable");
 }
 
+// An empty one that stands for a damaged one is nothing to people, and would push that one out.
+Status PutAway(DataDir& dir, const CurrentDb& current) {
+  if (current.state != DbState::kEmptied) return dir.SetAside(current.number);
+  return dir.MoveToTrash(dir.db_path(current.number));
+}
+
 // Every step may be the last one before a crash, and may be done again.
 Status Replace(DataDir& dir, const Identity& identity, const StorageOptions& options,
                Logger* logger, CurrentDb* current, Refill refill) {
-  if (Status aside = dir.SetAside(current->number); !aside) return aside;
+  if (Status away = PutAway(dir, *current); !away) return away;
   CurrentDb next{.number = current->number + 1};
   // Filled from the log it is a database like any other; else it waits for a snapshot.
   if (refill == Refill::kFromSnapshot) {
@@ -102,6 +108,7 @@ Result<OpenedDatabase> OpenDatabase(DataDir& dir, const Identity& identity,
                      dir.path());
   }
   OpenedDatabase opened;
+  std::string damage = current->damage;
   const Refill refill = log != nullptr ? RefillOf(identity, log->snapshot_index) : Refill::kNone;
   if (current->state != DbState::kDamaged) {
     auto machine = Open(dir, identity, *current, log, options, logger);
@@ -110,12 +117,15 @@ Result<OpenedDatabase> OpenDatabase(DataDir& dir, const Identity& identity,
     }
     if (!machine) {
       if (refill == Refill::kNone) return std::unexpected(NoRefill(log, machine.error()));
-      if (Status noted = NoteDamage(dir, machine.error()); !noted) {
-        return std::unexpected(noted.error());
-      }
-      current->state = DbState::kDamaged;
-      current->damage = machine.error().message;
+      damage = machine.error().message;
       opened.damage_found = true;
+      if (current->state != DbState::kEmptied) {
+        if (Status noted = NoteDamage(dir, machine.error()); !noted) {
+          return std::unexpected(noted.error());
+        }
+        current->state = DbState::kDamaged;
+        current->damage = damage;
+      }
     } else {
       opened.machine = std::move(*machine);
     }
@@ -124,7 +134,6 @@ Result<OpenedDatabase> OpenDatabase(DataDir& dir, const Identity& identity,
   }
   if (opened.machine == nullptr) {
     const uint64_t bad_number = current->number;
-    const std::string damage = current->damage;
     Status replaced = Replace(dir, identity, options, logger, &*current, refill);
     if (!replaced) return std::unexpected(replaced.error());
     TellReplaced(dir, bad_number, damage, refill, logger);

@@ -199,6 +199,23 @@ TEST_F(DatabaseOpeningTest, OnlyTheNewestDamagedDatabaseStays) {
   }
 }
 
+TEST_F(DatabaseOpeningTest, AnEmptyDatabaseThatIsDamagedDoesNotPushOutTheOneItStandsFor) {
+  Make(true);
+  AddVoter();
+  TestReplica replica(path_);
+  for (int number = 1; number <= 3; ++number) {
+    Truncate(path_ + "/db-" + std::to_string(number) + "/CURRENT", 0);
+    ExpectStarts(replica);
+    EXPECT_TRUE(replica.replica().needs_snapshot());
+    EXPECT_TRUE(replica.replica().damage_found());
+    EXPECT_NE(replica.replica().set_aside().find("db-1"), std::string::npos)
+        << replica.replica().set_aside();
+    replica.Stop();
+    EXPECT_EQ(BadDbs(path_), std::vector{path_ + "/db-1.bad"});
+    EXPECT_EQ(Current(path_).state, DbState::kEmptied);
+  }
+}
+
 // Power or the process is lost at any moment of a start that replaces a database.
 class KilledAtAnyMoment : public DatabaseOpeningTest {
  protected:
