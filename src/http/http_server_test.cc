@@ -87,7 +87,7 @@ TEST_F(HttpServerTest, AnswersCarryRevisionETagAndWhereTheLeaderIs) {
   EXPECT_EQ(get.Header("X-Arima-Leader-Address"), "127.0.0.1:2221");
   EXPECT_THAT(get.Header("Date"), testing::MatchesRegex("..., .. ... .... ..:..:.. GMT"));
 
-  cluster_.SetView({"n2\r\nX-Evil: 1", "", "", 1, false});
+  cluster_.SetView({"n2\r\nX-Evil: 1", "", "", 1, false, ""});
   const ClientAnswer lost = Ask(Get("/store/k"));
   EXPECT_EQ(lost.Header("X-Arima-Served-By"), "n2X-Evil: 1") << "one line, whatever the name";
   EXPECT_EQ(lost.Header("X-Arima-Leader"), "");
@@ -298,7 +298,7 @@ TEST_F(HttpServerTest, CallThatTheServiceForgetsIsAnsweredUnknown) {
 }
 
 TEST_F(HttpServerTest, RemovedNodeAnswers410OnStoreAndKeepsTheRest) {
-  cluster_.SetView({"n1", "", "", 1, true});
+  cluster_.SetView({"n1", "", "", 1, true, ""});
   for (const std::string& request :
        {Get("/store/k"), Get("/store/k?consistency=stale"), PutBytes("/store/k", "v"),
         PostJson("/store", R"({"key":"k","value":"v"})"), Request("DELETE /store/k")}) {

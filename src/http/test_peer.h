@@ -226,7 +226,7 @@ class FakeCluster final : public service::ClusterService {
 
  private:
   Mutex mutex_;
-  service::NodeView view_ GUARDED_BY(mutex_) = {"n1", "n1", "127.0.0.1:2221", 1, false};
+  service::NodeView view_ GUARDED_BY(mutex_) = {"n1", "n1", "127.0.0.1:2221", 1, false, ""};
 };
 
 struct ClientAnswer {
