@@ -94,7 +94,7 @@ TEST(Disk, AVoterThatIsNotThereCountsAsOneWithoutSpace) {
     c.Campaign(1);
     ASSERT_TRUE(c[1].leads());
     c.Isolate(2);
-    c.TickAll(2 * c[1].config.election_ticks);
+    c.TickAll(2 * Ticks(c[1].config.election_ticks));
     ASSERT_TRUE(c[1].leads());
     EXPECT_EQ(Offer(c, kGrows), RejectReason::kNone);
     SetDisk(c, 3, DiskLevel::kLow);
