@@ -189,8 +189,12 @@ TEST_F(LogWriterTest, TheCoreHearsWhenTheReserveOfSegmentsIsTouched) {
   while (wal_->preparer().ready() < 2) std::this_thread::yield();
   env_.SetDiskFull(true);
   writer_->Start();
-  // Enough for a second segment, and not for a third.
-  for (uint64_t i = 1; i <= 2; ++i) writer_->Submit(Write(i, {Command(1 + i, 30'000)}));
+  // Enough for a second segment, and not for a third. One after the other: a batch of both would
+  // need a larger segment than those that stand ready.
+  for (uint64_t i = 1; i <= 2; ++i) {
+    writer_->Submit(Write(i, {Command(1 + i, 30'000)}));
+    Completions(i);
+  }
   while (disk_low_.empty()) Completions(0);
   EXPECT_EQ(disk_low_, (std::vector<bool>{true}));
   EXPECT_EQ(wal_->preparer().ready(), 1u);
