@@ -42,9 +42,15 @@ class TempDirectory {
   std::filesystem::path path_;
 };
 
+// Of a directory in use too: files that go meanwhile make it begin again.
 inline void CopyDirectory(const std::string& from, const std::string& to) {
-  std::filesystem::remove_all(to);
-  std::filesystem::copy(from, to, std::filesystem::copy_options::recursive);
+  std::error_code failed;
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    std::filesystem::remove_all(to);
+    std::filesystem::copy(from, to, std::filesystem::copy_options::recursive, failed);
+    if (!failed) return;
+  }
+  ADD_FAILURE() << "copy " << from << " to " << to << ": " << failed.message();
 }
 
 inline StorageOptions SmallStorage() {
