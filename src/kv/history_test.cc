@@ -193,7 +193,9 @@ TYPED_TEST(History, AStepIsBoundedAndStepsComeToAnEnd) {
   }
   EXPECT_EQ(steps, 4);
   EXPECT_EQ(CountEntries(this->machine_->engine(), "", ""), 1u) << "the applied record";
-  EXPECT_EQ(this->machine_->cleaned_count(), 3u * kKeys);
+  // Of each key the deletion and its list entry; its value unless a compaction was there first.
+  EXPECT_GE(this->machine_->cleaned_count(), 2u * kKeys);
+  EXPECT_LE(this->machine_->cleaned_count(), 3u * kKeys);
 }
 
 TYPED_TEST(History, AKeyWithManyVersionsWaitsForCompactions) {
