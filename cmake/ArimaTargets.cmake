@@ -59,5 +59,5 @@ function(arima_test)
   target_compile_definitions(${ARG_NAME}_test
                              PRIVATE ARIMA_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
   add_test(NAME ${ARG_NAME}_test COMMAND ${ARG_NAME}_test)
-  set_tests_properties(${ARG_NAME}_test PROPERTIES TIMEOUT 600)
+  set_tests_properties(${ARG_NAME}_test PROPERTIES TIMEOUT 1500)
 endfunction()

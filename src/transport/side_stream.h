@@ -20,7 +20,7 @@
 #include "base/random.h"
 #include "transport/hello.h"
 
-struct addrinfo;
+struct addrinfo;  // NOLINT(readability-identifier-naming): of <netdb.h>
 
 namespace arima::transport {
 
