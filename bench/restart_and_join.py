@@ -34,7 +34,11 @@ from harness import Node, wait_until  # noqa: E402
 
 CLIENTS = 64
 MIB = 1 << 20
-CALM_S = 15  # of load before the fourth node comes
+# The first writes of a load are not typical.
+WARM_WRITES = 10_000
+CALM_WRITES = 60_000  # measured before the fourth node comes
+COPY_S_MAX = 15
+SELDOM_S = 0.25  # between two questions that are to take nothing from the load
 
 
 def spread(values, form="{:.2f}"):
@@ -42,10 +46,10 @@ def spread(values, form="{:.2f}"):
     return f"{form} ({form} to {form})".format(middle, low, high)
 
 
-def wrk(script, node, duration, *args, threads=1):
-    return ["wrk", "-t", str(threads), "-c", str(CLIENTS), "-d", duration, "-s",
-            os.path.join(BENCH, script), f"http://127.0.0.1:{node.http_port}", "--",
-            *map(str, args)]
+def wrk(node, duration, order, args):
+    return ["wrk", "-t", "1", "-c", str(CLIENTS), "-d", duration, "-s",
+            os.path.join(BENCH, "store.lua"), f"http://127.0.0.1:{node.http_port}", "--", order,
+            str(args.keys), str(args.value_bytes)]
 
 
 @contextlib.contextmanager
@@ -63,14 +67,6 @@ def load(command):
 def leader_of(nodes):
     return wait_until(lambda: next((n for n in nodes if n.try_stats().get("state") == "Leader"),
                                    None), "somebody leads", 30)
-
-
-def patiently_until(fact, what, within_s):
-    """As wait_until, but asks so seldom that it takes nothing from the load."""
-    def slowly():
-        time.sleep(0.25)
-        return fact()
-    return wait_until(slowly, what, within_s)
 
 
 def metric(node, name):
@@ -143,7 +139,7 @@ class Bench:
         node.start()
         leader_of(self.nodes)
         begun = time.monotonic()
-        with load(wrk("fill.lua", node, "2h", self.args.keys, self.args.value_bytes, 1)):
+        with load(wrk(node, "2h", "each", self.args)):
             # One command a key; a volume that was filled before is through at once.
             wait_until(lambda: int(node.stats()["revision"]) > self.args.keys, "all is written",
                        3600)
@@ -194,8 +190,8 @@ class Bench:
             times = []
             for _ in range(self.args.rounds):
                 # So that there is a log to be replayed.
-                subprocess.run(wrk("store.lua", leader_of(self.nodes), "5s", self.args.keys,
-                                   self.args.value_bytes), check=True, stdout=subprocess.DEVNULL)
+                subprocess.run(wrk(leader_of(self.nodes), "5s", "any", self.args), check=True,
+                               stdout=subprocess.DEVNULL)
                 times.append(self.restart_once(kind == "cold"))
                 print(f"restart, {kind}: first read {times[-1][0]:.2f} s, first write "
                       f"{times[-1][1]:.2f} s, all three level {times[-1][2]:.2f} s", flush=True)
@@ -220,29 +216,34 @@ class Bench:
             return (time.monotonic(), int(leader.stats()["revision"]),
                     metric(leader, "arima_snapshot_sent_bytes_total"))
 
+        def written(count):
+            goal = int(leader.stats()["revision"]) + count
+            wait_until(lambda: int(leader.stats()["revision"]) >= goal, f"{count} writes", 600,
+                       SELDOM_S)
+
         def rate(begin, end):
             return (end[1] - begin[1]) / (end[0] - begin[0])
         found = {}
-        with load(wrk("store.lua", leader, "30m", self.args.keys, self.args.value_bytes)):
-            time.sleep(3)  # the first moments of a load are not typical
+        with load(wrk(leader, "30m", "any", self.args)):
+            written(WARM_WRITES)
             calm = now()
-            time.sleep(CALM_S)
+            written(CALM_WRITES)
             copying = now()
             with multiprocessing.Pool(1) as pool:
-                found["copy"] = pool.apply(bare_copy, (source, source + ".copy", CALM_S))
+                found["copy"] = pool.apply(bare_copy, (source, source + ".copy", COPY_S_MAX))
             copied = now()
-            time.sleep(5)
+            written(WARM_WRITES)
             joining = threading.Thread(target=lambda: found.update(took=join(leader, node)))
             joining.start()
             wait_until(lambda: "sending" in leader.stats()["snapshot_state"], "it is sent", 60)
             sending = now()
             # First it reads and hashes all of it.
-            state = patiently_until(lambda: re.search(r"sending n4 ([1-9]\d*) %",
-                                                      leader.stats()["snapshot_state"]),
-                                    "the first bytes are sent", 300)
+            state = wait_until(lambda: re.search(r"sending n4 ([1-9]\d*) %",
+                                                 leader.stats()["snapshot_state"]),
+                               "the first bytes are sent", 300, SELDOM_S)
             first = (time.monotonic(), int(state[1]) / 100)
-            patiently_until(lambda: "sending" not in leader.stats()["snapshot_state"],
-                            "all is sent", 900)
+            wait_until(lambda: "sending" not in leader.stats()["snapshot_state"], "all is sent",
+                       900, SELDOM_S)
             sent = now()
             joining.join()
         os.unlink(source)

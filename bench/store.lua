@@ -1,9 +1,13 @@
--- For wrk: overwrites keys of fill.lua at random, for as long as wrk runs.
---   wrk -t 1 -c N -d 10s -s store.lua URL -- KEYS VALUE_BYTES
-local keys, value_bytes, pool
+-- For wrk: writes keys k000000000 to k<KEYS - 1>, with values that do not compress.
+--   wrk -t 1 -c N -d TIME -s store.lua URL -- ORDER KEYS VALUE_BYTES
+-- ORDER: "each" writes each key once, scattered, then starts over (wrk cannot end by count: whoever
+-- starts it ends it); "any" writes keys at random.
+local STEP = 7919 -- prime, so that i * STEP visits every number below KEYS once
+local order, keys, value_bytes, pool
+local sent = 0
 
 function init(args)
-  keys, value_bytes = tonumber(args[1]), tonumber(args[2])
+  order, keys, value_bytes = args[1], tonumber(args[2]), tonumber(args[3])
   math.randomseed(os.time())
   local letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
   local text = {}
@@ -16,7 +20,9 @@ function init(args)
 end
 
 function request()
+  local key = order == "each" and (sent * STEP) % keys or math.random(0, keys - 1)
+  sent = sent + 1
   local from = math.random(#pool - value_bytes)
-  return wrk.format("POST", "/store/", nil, string.format('{"key":"k%09d","value":"%s"}',
-      math.random(0, keys - 1), pool:sub(from, from + value_bytes - 1)))
+  return wrk.format("POST", "/store/", nil, string.format('{"key":"k%09d","value":"%s"}', key,
+      pool:sub(from, from + value_bytes - 1)))
 end

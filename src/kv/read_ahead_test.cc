@@ -5,6 +5,7 @@
 
 #include "kv/command.h"
 #include "kv/state_machine.h"
+#include "kv/test_records.h"
 #include "kv/test_stores.h"
 
 namespace arima::kv {
@@ -24,15 +25,7 @@ class ReadAhead : public testing::Test {
     for (int i = first; i < first + count; ++i) {
       commands.push_back(EncodeCommand(PutCommand{.key = Key(i), .value = std::string(200, 'v')}));
     }
-    std::vector<Record> records;
-    uint64_t index = machine_->applied_index();
-    for (const std::string& command : commands) {
-      records.push_back({.index = ++index,
-                         .term = 1,
-                         .kind = RecordKind::kCommand,
-                         .bytes = command,
-                         .conf = {}});
-    }
+    const std::vector<Record> records = NextRecords(*machine_, commands);
     rocksdb::SetPerfLevel(rocksdb::PerfLevel::kEnableCount);
     rocksdb::get_perf_context()->Reset();
     EXPECT_TRUE(machine_->Apply(records, results));

@@ -18,6 +18,7 @@
 #include "kv/state_machine.h"
 #include "kv/test_fault_fs.h"
 #include "kv/test_stores.h"
+#include "testing/bad_disk.h"
 
 namespace arima::kv {
 namespace {
@@ -72,14 +73,6 @@ class RocksCheckpoint : public testing::Test {
     }
     std::ranges::sort(tables);
     return tables;
-  }
-  static void FlipByte(const fs::path& path, uint64_t offset) {
-    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekg(static_cast<std::streamoff>(offset));
-    const char byte = static_cast<char>(file.get() ^ 0x40);
-    file.seekp(static_cast<std::streamoff>(offset));
-    file.put(byte);
-    ASSERT_TRUE(file.good()) << path;
   }
 
   TempDirectory directory_;
@@ -209,12 +202,12 @@ TEST_F(RocksCheckpoint, ARottenTableIsNamed) {
   for (const fs::path& table : tables) {
     for (uint64_t part = 0; part < 4; ++part) {
       const uint64_t offset = fs::file_size(table) * part / 4;
-      FlipByte(table, offset);
+      FlipBit(table, offset);
       Status verified = VerifyCheckpointTables(Path("ckpt"));
       ASSERT_FALSE(verified) << table << " at " << offset;
       EXPECT_EQ(verified.error().code, Code::kCorruption);
       EXPECT_THAT(verified.error().message, HasSubstr(table.filename().string()));
-      FlipByte(table, offset);
+      FlipBit(table, offset);
     }
   }
   EXPECT_TRUE(VerifyCheckpointTables(Path("ckpt"))) << "all of it was mended";
@@ -230,7 +223,7 @@ TEST_F(RocksCheckpoint, DamageOfWhatHoldsItTogetherIsCorruption) {
   for (const auto& file : fs::directory_iterator(Path("ckpt"))) {
     const std::string name = file.path().filename();
     if (!name.starts_with("MANIFEST")) continue;
-    FlipByte(file.path(), fs::file_size(file.path()) / 2);
+    FlipBit(file.path(), fs::file_size(file.path()) / 2);
     auto read = ReadCheckpoint(Path("ckpt"));
     ASSERT_FALSE(read);
     EXPECT_EQ(read.error().code, Code::kCorruption) << read.error().ToString();

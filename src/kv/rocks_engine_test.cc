@@ -19,6 +19,7 @@
 #include "kv/test_seed.h"
 #include "kv/test_stores.h"
 #include "kv/test_workload.h"
+#include "testing/bad_disk.h"
 
 extern char** environ;
 
@@ -43,15 +44,6 @@ std::string ReadFile(const fs::path& path) {
   std::ostringstream out;
   out << std::ifstream(path, std::ios::binary).rdbuf();
   return out.str();
-}
-
-void FlipByte(const fs::path& path, std::streamoff offset) {
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekg(offset);
-  char c = static_cast<char>(file.get());
-  file.seekp(offset);
-  file.put(static_cast<char>(c ^ 0x55));
-  ASSERT_TRUE(file.good()) << path;
 }
 
 void PutVersions(Engine* engine, int count, uint64_t position) {
@@ -176,7 +168,7 @@ TEST(RocksEngine, OpeningReadsNoDataAndReadingNamesTheDamagedTable) {
   for (const fs::path& table : tables) {
     // Indexes, filters and properties are the last part of a table.
     for (std::uintmax_t at = 100; at < fs::file_size(table) * 3 / 4; at += 500) {
-      FlipByte(table, static_cast<std::streamoff>(at));
+      FlipBit(table, at);
     }
   }
   engine = store.Open();

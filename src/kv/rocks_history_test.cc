@@ -15,6 +15,7 @@
 #include "kv/key_schema.h"
 #include "kv/rocks_options.h"
 #include "kv/state_machine.h"
+#include "kv/test_records.h"
 #include "kv/test_seed.h"
 #include "kv/test_stores.h"
 #include "kv/value_record.h"
@@ -254,17 +255,8 @@ class Machine {
     machine_ = Must(StateMachine::Open(Must(OpenRocksEngine(options)), {}, {}));
   }
   void Apply(const std::vector<std::string>& commands) {
-    std::vector<Record> records;
-    uint64_t index = machine_->applied_index();
-    for (const std::string& command : commands) {
-      records.push_back({.index = ++index,
-                         .term = 1,
-                         .kind = RecordKind::kCommand,
-                         .bytes = command,
-                         .conf = {}});
-    }
     std::vector<ApplyResult> results;
-    ASSERT_TRUE(machine_->Apply(records, &results));
+    ASSERT_TRUE(machine_->Apply(NextRecords(*machine_, commands), &results));
   }
   void Put(const std::string& key, const std::string& value) {
     Apply({EncodeCommand(PutCommand{.key = key, .value = value})});

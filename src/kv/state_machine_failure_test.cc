@@ -7,6 +7,7 @@
 #include "kv/command.h"
 #include "kv/mem_engine.h"
 #include "kv/state_machine.h"
+#include "kv/test_records.h"
 #include "kv/test_stores.h"
 
 namespace arima::kv {
@@ -18,13 +19,7 @@ std::string Put(std::string_view key, std::string_view value) {
 
 Status ApplyAll(StateMachine* machine, const std::vector<std::string>& commands,
                 std::vector<ApplyResult>* results) {
-  std::vector<Record> records;
-  uint64_t index = machine->applied_index();
-  for (const std::string& command : commands) {
-    records.push_back(
-        {.index = ++index, .term = 1, .kind = RecordKind::kCommand, .bytes = command, .conf = {}});
-  }
-  return machine->Apply(records, results);
+  return machine->Apply(NextRecords(*machine, commands), results);
 }
 
 TEST(StateMachineFailure, AFullDiskRefusesTheBatchAndTheSameBatchSucceedsLater) {

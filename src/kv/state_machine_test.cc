@@ -11,6 +11,7 @@
 #include "kv/command.h"
 #include "kv/engine.h"
 #include "kv/key_schema.h"
+#include "kv/test_records.h"
 #include "kv/test_stores.h"
 #include "kv/value_record.h"
 
@@ -53,16 +54,7 @@ class StateMachineTest : public testing::Test {
 
   // One batch of commands, each with the next index.
   std::vector<ApplyResult> ApplyBatch(const std::vector<std::string>& commands) {
-    std::vector<Record> records;
-    uint64_t index = machine_->applied_index();
-    for (const std::string& command : commands) {
-      records.push_back({.index = ++index,
-                         .term = term_,
-                         .kind = RecordKind::kCommand,
-                         .bytes = command,
-                         .conf = {}});
-    }
-    return Apply(records);
+    return Apply(NextRecords(*machine_, commands, term_));
   }
   ApplyResult ApplyOne(const std::string& command) { return ApplyBatch({command}).front(); }
   ApplyResult ApplyKind(RecordKind kind, std::string_view bytes, std::string_view conf = {}) {

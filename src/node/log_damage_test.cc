@@ -14,6 +14,7 @@
 #include "env/mem_env.h"
 #include "node/test_node.h"
 #include "node/test_replica.h"
+#include "testing/bad_disk.h"
 #include "wal/format.h"
 
 namespace arima::node {
@@ -24,15 +25,6 @@ namespace fs = std::filesystem;
 std::string ReadBytes(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
-void FlipByte(const std::string& path, uint64_t offset) {
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekg(static_cast<std::streamoff>(offset));
-  const int byte = file.get();
-  file.seekp(static_cast<std::streamoff>(offset));
-  file.put(static_cast<char>(byte ^ 0x10));
-  ASSERT_TRUE(file.good()) << path;
 }
 
 // Segment files with frames, oldest first.
@@ -105,7 +97,7 @@ TEST_F(LogDamageAloneTest, DoesNotStartAndSaysWhereWhatAndHowToGoOn) {
   Fill(0, 60);
   Kill();
   Place place = FindInLog(path_, "value-30-");
-  FlipByte(place.path, place.offset);
+  FlipBit(place.path, place.offset);
   for (int start = 0; start < 2; ++start) {
     Status started = replica_.Start();
     ASSERT_FALSE(started);
@@ -125,7 +117,7 @@ TEST_F(LogDamageAloneTest, WithTheFlagGivesUpWhatFollowsTheDamageAndNothingElse)
   Fill(0, 60);
   Kill();
   Place place = FindInLog(path_, "value-30-");
-  FlipByte(place.path, place.offset);
+  FlipBit(place.path, place.offset);
   replica_.options().accept_data_loss = true;
   ExpectStarts();
   EXPECT_TRUE(replica_.report().log_restarted);
@@ -165,7 +157,7 @@ TEST_F(LogDamageAloneTest, DamageBelowWhatTheDatabaseHoldsCostsNothing) {
   ASSERT_GE(ActiveSegments(path_).size(), 3u);
   // In a sealed segment; in its header; and once more in a segment that has to be there.
   Place place = FindInLog(path_, "value-3-");
-  FlipByte(place.path, place.offset);
+  FlipBit(place.path, place.offset);
   for (int round = 0; round < 4; ++round) {
     SCOPED_TRACE(round);
     ExpectStarts();
@@ -201,7 +193,7 @@ TEST_F(LogDamageAloneTest, OfAMemberIsReportedAndTheFlagHasNoEffect) {
   ASSERT_TRUE(replica_.dir().WriteIdentity(&replica_.identity()));
   Kill();
   Place place = FindInLog(path_, "value-30-");
-  FlipByte(place.path, place.offset);
+  FlipBit(place.path, place.offset);
   replica_.options().accept_data_loss = true;
   ASSERT_FALSE(replica_.Start());
   EXPECT_NE(replica_.report().lost.find(place.path), std::string::npos) << replica_.report().lost;
@@ -315,7 +307,7 @@ class LogDamageTest : public NodeTest {
 TEST_F(LogDamageTest, AFollowerThatLostLogIsOutOfServiceAndReplacedUnderANewId) {
   FormAndKill(3);
   Place place = FindInLog(n(3).dir(), "value-20-");
-  FlipByte(place.path, place.offset);
+  FlipBit(place.path, place.offset);
   n(1).Stop();  // nobody leads, so that it can be looked at
   n(2).Stop();
   ExpectStarts(n(3));
@@ -340,8 +332,8 @@ TEST_F(LogDamageTest, AFormerLeaderIsReplacedToo) {
   FormAndKill(1);
   // The header of the newest segment.
   const std::string path = ActiveSegments(n(1).dir()).back();
-  FlipByte(path, 30);
-  FlipByte(path, wal::kActiveBlockOffset + 30);
+  FlipBit(path, 30);
+  FlipBit(path, wal::kActiveBlockOffset + 30);
   ExpectStarts(n(1));
   ExpectHealed(1, "4");
 }
@@ -367,7 +359,7 @@ TEST_F(LogDamageTest, AVanishedLogIsReplacedToo) {
 TEST_F(LogDamageTest, ACrashAtEachStepOfBecomingDamagedOrReplacedIsGoneOnFrom) {
   FormAndKill(3);
   Place place = FindInLog(n(3).dir(), "value-20-");
-  FlipByte(place.path, place.offset);
+  FlipBit(place.path, place.offset);
   env::PosixEnv env;
   Logger logger("test", LogLevel::kError, LogFormat::kText);
   {  // the identity says it, nothing else has happened
@@ -437,7 +429,7 @@ TEST_F(LogDamageTest, AClusterThatShrankToOneNodeIsASingleNodeAgain) {
   n(1).Stop();
   CopyDirectory(temp_.Path("image"), n(1).dir());
   Place place = FindInLog(n(1).dir(), "value-20-");
-  FlipByte(place.path, place.offset);
+  FlipBit(place.path, place.offset);
   Status started = n(1).Start();
   ASSERT_FALSE(started) << "nobody can replace it";
   EXPECT_NE(started.error().message.find("--accept-data-loss"), std::string::npos);

@@ -7,42 +7,19 @@
 #include <string>
 #include <thread>
 
-#include "base/random.h"
 #include "node/test_damage.h"
-#include "node/test_node.h"
+#include "node/test_large_values.h"
 
 namespace arima::node {
 namespace {
 
 constexpr int kKeys = 400;
 
-class NodeDamageTest : public NodeTest {
+class NodeDamageTest : public LargeValuesTest {
  protected:
-  NodeDamageTest() {
-    LimitLogs({.retain_bytes = 256 << 10, .retain_max_bytes = 64 << 20});
-    snapshots_.free_bytes_min = 1 << 20;
-    snapshots_.await_ns = 1'000'000'000;
-    snapshots_.retry_ns_min = 100'000'000;
-    snapshots_.retry_ns_max = 500'000'000;
-  }
-
-  // 4 KB that no compression makes smaller; the same for the same key.
-  static std::string ValueOf(int key) {
-    SeededRandom random(static_cast<uint64_t>(key) + 1);
-    std::string value(4000, '\0');
-    for (char& c : value) c = static_cast<char>(random.Below(256));
-    return value;
-  }
-  void Write(TestNode& node, int first, int last) {
-    for (int i = first; i < last; ++i) ExpectPut(node, "k" + std::to_string(i), ValueOf(i));
-  }
   void ExpectHas(TestNode& node, int first, int last) {
     WaitUntil([&] { return node.Barrier().has_value(); });
-    for (int i = first; i < last; ++i) {
-      auto read = node.node().kv().GetLocal({"k" + std::to_string(i)});
-      ASSERT_TRUE(read) << read.error().ToString();
-      ASSERT_TRUE(read->found && read->value.view() == ValueOf(i)) << "k" << i;
-    }
+    ExpectHolds(node, first, last);
   }
   // Reads everything once. What is answered is right; an error is fine. Without a barrier for each
   // read, a node that has just got its data back may answer what it held a moment ago.

@@ -6,22 +6,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
-namespace arima::node {
+#include "testing/bad_disk.h"
 
-// Inverts one bit; the file keeps its inode, so whoever has it open sees it too.
-inline void FlipBit(const std::string& path, uint64_t offset) {
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekg(static_cast<std::streamoff>(offset));
-  int byte = file.get();
-  ASSERT_TRUE(file.good()) << path << " at " << offset;
-  file.seekp(static_cast<std::streamoff>(offset));
-  file.put(static_cast<char>(byte ^ 0x10));
-  ASSERT_TRUE(file.good()) << path;
-}
+namespace arima::node {
 
 inline void Truncate(const std::string& path, uint64_t bytes) {
   std::filesystem::resize_file(path, bytes);

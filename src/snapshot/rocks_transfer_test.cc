@@ -4,12 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <set>
 
 #include "env/posix_env.h"
 #include "kv/test_workload.h"
 #include "snapshot/test_transfer.h"
+#include "testing/bad_disk.h"
 
 namespace arima::snapshot {
 namespace {
@@ -59,14 +59,6 @@ class RocksTransferTest : public ::testing::Test {
     return *std::ranges::max_element(manifest_.files, {}, [](const SnapshotFile& file) {
       return file.name.ends_with(".sst") ? file.bytes : 0;
     });
-  }
-  void FlipByte(const std::string& path, uint64_t offset) {
-    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekg(static_cast<std::streamoff>(offset));
-    const char byte = static_cast<char>(file.get() ^ 0x40);
-    file.seekp(static_cast<std::streamoff>(offset));
-    file.put(byte);
-    ASSERT_TRUE(file.good()) << path;
   }
 
   kv::TempDirectory directory_;
@@ -158,7 +150,7 @@ TEST_F(RocksTransferTest, AManifestThatIsNotThatOfTheDatabaseIsRefused) {
 // Described when it was sound: the hash says so.
 TEST_F(RocksTransferTest, ATableThatRotsAtTheSenderIsNamedAtBothSides) {
   const SnapshotFile& table = LargestTable();
-  FlipByte(Path("ckpt/" + table.name), table.bytes / 2);
+  FlipBit(Path("ckpt/" + table.name), table.bytes / 2);
   const Attempt attempt = Send(manifest_);
   ASSERT_FALSE(attempt.received);
   EXPECT_EQ(attempt.received.error().code, Code::kCorruption);
@@ -167,7 +159,7 @@ TEST_F(RocksTransferTest, ATableThatRotsAtTheSenderIsNamedAtBothSides) {
   EXPECT_THAT(attempt.sent.error().message, HasSubstr(table.name));
   EXPECT_EQ(ReadFinished(env_, Path("recv")).error().code, Code::kNotFound);
   // Mended, the rest need not come again.
-  FlipByte(Path("ckpt/" + table.name), table.bytes / 2);
+  FlipBit(Path("ckpt/" + table.name), table.bytes / 2);
   const Attempt second = Send(manifest_);
   ASSERT_TRUE(second.received) << second.received.error().ToString();
   EXPECT_EQ(DigestOfReceived(), digest_);
@@ -176,7 +168,7 @@ TEST_F(RocksTransferTest, ATableThatRotsAtTheSenderIsNamedAtBothSides) {
 // Described when it was rotten: every hash is right, and only the table's own checksums tell.
 TEST_F(RocksTransferTest, ATableThatWasRottenBeforeIsNamedAtBothSides) {
   const std::string name = LargestTable().name;
-  FlipByte(Path("ckpt/" + name), LargestTable().bytes / 2);
+  FlipBit(Path("ckpt/" + name), LargestTable().bytes / 2);
   const Manifest manifest = kv::Must(DescribeCheckpoint(env_, Path("ckpt"), 9));
   const Attempt attempt = Send(manifest);
   ASSERT_FALSE(attempt.received);
@@ -190,7 +182,7 @@ TEST_F(RocksTransferTest, ATableThatWasRottenBeforeIsNamedAtBothSides) {
 TEST_F(RocksTransferTest, ATableThatRotsAtTheReceiverIsNamedAndFetchedAnew) {
   ASSERT_TRUE(Send(manifest_).received);
   const SnapshotFile& table = LargestTable();
-  FlipByte(Path("recv/" + table.name), table.bytes / 2);
+  FlipBit(Path("recv/" + table.name), table.bytes / 2);
   EXPECT_TRUE(ReadFinished(env_, Path("recv"))) << "cheap, and says so";
   Status verified = VerifyFinished(env_, Path("recv"), manifest_);
   ASSERT_FALSE(verified);
