@@ -56,7 +56,7 @@ class Timeout(AssertionError):
     pass
 
 
-def wait_until(fact, what, within_s=15):
+def wait_until(fact, what, within_s=15, poll_s=POLL_S):
     """Polls until fact() is true and returns its value; network errors count as not yet."""
     deadline = time.monotonic() + seconds(within_s)
     last = None
@@ -69,7 +69,7 @@ def wait_until(fact, what, within_s=15):
             last = error
         if time.monotonic() > deadline:
             raise Timeout(f"not within {seconds(within_s):.0f} s: {what} (last seen: {last!r})")
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
 
 
 used_ports = set()

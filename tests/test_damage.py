@@ -10,9 +10,8 @@ import os
 import random
 import re
 import shutil
-import time
 
-from harness import NodeTest, fetch, key_target, seconds, short, wait_until
+from harness import NodeTest, fetch, key_target, short, wait_until
 
 FULL = os.environ.get("ARIMA_TEST_DAMAGE") == "full"
 LIMITS = ("--flush-bytes", "64KiB", "--wal-segment-bytes", "1MiB", "--log-retain-bytes", "1MiB",
@@ -129,15 +128,14 @@ class Damage(NodeTest):
     def read_all(self, node, within_s=60):
         """Every value is there in the end. On the way there may be errors, but no wrong value, and
         above all no 404; a 500 names a file."""
-        deadline = time.monotonic() + seconds(within_s)
         connection = node.connect()
         keys = list(self.values)
-        while keys:
-            if self.reads(node, connection, keys[-1]):
+
+        def all_read():
+            while keys and self.reads(node, connection, keys[-1]):
                 keys.pop()
-                continue
-            self.assertLess(time.monotonic(), deadline, f"{node.name} does not have {keys[-1]}")
-            time.sleep(0.02)
+            return not keys
+        wait_until(all_read, f"{node.name} has all values", within_s)
         connection.close()
 
     def reads(self, node, connection, key):

@@ -1,5 +1,6 @@
 """A disk that hangs: the leader hands over in time, and nobody else notices."""
 
+import fcntl
 import os
 import subprocess
 import time
@@ -17,7 +18,7 @@ def library():
 
 
 class SlowDisk(ClusterTest):
-    """Syncs of the raft log wait while a file exists (tests/preload/slow_sync.cc)."""
+    """Syncs of a node's raft log wait while a file is locked (tests/preload/slow_sync.cc)."""
 
     def setUp(self):
         self.assertTrue(os.path.exists(library()), f"{library()} is not built")
@@ -26,31 +27,30 @@ class SlowDisk(ClusterTest):
                                env={**os.environ, "LD_PRELOAD": library()})
         if works.returncode != 0:
             raise unittest.SkipTest("nothing can be preloaded into this build (sanitizer)")
+        self.locks = {}  # node -> the file whose lock its syncs wait for
         super().setUp()
 
     def new_node(self, name="n1", start=True, **more):
         node = super().new_node(name, start=False, extra=("--disk-stall-timeout", f"{STALL_S}s"),
                                 **more)
-        node.environment = {"LD_PRELOAD": library(), "TEST_HANG_SYNC": self.hang_path(node)}
+        path = os.path.join(self.directory, f"{node.name}-hangs")
+        self.locks[node] = open(path, "w", encoding="ascii")
+        self.addCleanup(self.locks[node].close)
+        node.environment = {"LD_PRELOAD": library(), "TEST_HANG_SYNC": path}
         if start:
             node.start()
             wait_until(lambda: node.try_stats().get("state") == "Leader", f"{name} leads itself")
         return node
 
-    def hang_path(self, node):
-        return os.path.join(self.directory, f"{node.name}-hangs")
-
     def hang(self, node):
-        with open(self.hang_path(node), "w", encoding="ascii"):
-            pass
+        fcntl.flock(self.locks[node], fcntl.LOCK_EX)
 
     def unhang(self, node):
-        os.unlink(self.hang_path(node))
+        fcntl.flock(self.locks[node], fcntl.LOCK_UN)
 
     def end_nodes(self):
         for node in self.nodes:
-            if os.path.exists(self.hang_path(node)):
-                self.unhang(node)
+            self.unhang(node)
         super().end_nodes()
 
     def test_leader_whose_disk_hangs_hands_over_before_clients_give_up(self):

@@ -1,18 +1,20 @@
 // Makes syncs hang: preloaded into a node by tests/test_slow_disk.py, part of no product.
 //
-// While the file named by the environment variable TEST_HANG_SYNC exists, fsync and fdatasync of
-// files of the raft log (paths with "/wal/") wait. Thread rule: any thread.
+// While somebody holds the lock (flock) of the file named by the environment variable
+// TEST_HANG_SYNC, fsync and fdatasync of files of the raft log (paths with "/wal/") wait for it.
+// Thread rule: any thread.
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
 namespace {
-
-constexpr useconds_t kPollUs = 5000;
 
 bool IsLogFile(int fd) {
   std::array<char, 64> link{};
@@ -25,7 +27,11 @@ bool IsLogFile(int fd) {
 void WaitWhileTold(int fd) {
   const char* file = std::getenv("TEST_HANG_SYNC");
   if (file == nullptr || !IsLogFile(fd)) return;
-  while (access(file, F_OK) == 0) usleep(kPollUs);
+  const int lock = open(file, O_RDONLY | O_CLOEXEC);
+  if (lock < 0) return;
+  while (flock(lock, LOCK_SH) != 0 && errno == EINTR) {
+  }
+  close(lock);
 }
 
 int Real(const char* name, int fd) {
