@@ -35,7 +35,6 @@ class SlowDisk(ClusterTest):
                                 **more)
         path = os.path.join(self.directory, f"{node.name}-hangs")
         self.locks[node] = open(path, "w", encoding="ascii")
-        self.addCleanup(self.locks[node].close)
         node.environment = {"LD_PRELOAD": library(), "TEST_HANG_SYNC": path}
         if start:
             node.start()
@@ -49,8 +48,8 @@ class SlowDisk(ClusterTest):
         fcntl.flock(self.locks[node], fcntl.LOCK_UN)
 
     def end_nodes(self):
-        for node in self.nodes:
-            self.unhang(node)
+        for lock in self.locks.values():
+            lock.close()  # which lets go of it
         super().end_nodes()
 
     def test_leader_whose_disk_hangs_hands_over_before_clients_give_up(self):
