@@ -212,6 +212,8 @@ void NodeCore::KeepHistory(uint64_t now_ns) {
   if (replica_->needs_snapshot()) return;
   history_.Note(now_ns, machine.store_revision(), machine.written_bytes());
   if (replica_->loop().soft().role != raft::Role::kLeader) return;
+  // Deleted data is gone for good only behind the end of history.
+  history_.SetShort(disk_watch_->low() || !replica_->loop().Status().takes_growth);
   if (auto revision = history_.Propose(now_ns, machine.compact_revision())) {
     replica_->loop().ProposeOwn(kv::EncodeCommand(kv::CompactCommand{*revision}), now_ns);
   }

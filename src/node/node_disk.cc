@@ -23,7 +23,6 @@ void NodeCore::WatchDisk(uint64_t now_ns) {
     told_disk_low_ = low;
     replica_->loop().inbox().SetDiskLow(DiskUser::kReserve, low);
     replica_->log_cutter().SetDiskLow(low);
-    history_.SetShort(low);
   }
   TellSyncLatency(now_ns);
   HandOverIfUnfit(now_ns);

@@ -151,6 +151,16 @@ TEST_F(NodeDiskTest, HistoryEndsSoonWhileTheDiskIsLowSoThatDeletedDataCanGo) {
   }
 }
 
+TEST_F(NodeDiskTest, HistoryEndsSoonAlsoWhileOnlyTheFollowersAreLow) {
+  FormThreeWithDisks();
+  for (int i = 0; i < 20; ++i) ExpectPut(n(1), "k", std::to_string(i));
+  for (size_t i : {2u, 3u}) SetFree(n(i), 10 * kMiB);
+  for (size_t i : {1u, 2u, 3u}) {
+    WaitUntil([&] { return n(i).Stats()["compact_revision"] == n(i).Stats()["revision"]; });
+  }
+  EXPECT_TRUE(n(1).Leads());
+}
+
 // The sync never returns, so the write is not the leader's own; two followers have it.
 TEST_F(NodeDiskTest, ALeaderWhoseSyncHangsHandsOverWithinTheStallTimeout) {
   FormThreeWithDisks();

@@ -337,14 +337,14 @@ bool RaftLoop::WorthWaiting(raft::RejectReason reason) const {
          reason == RejectReason::kNotMember || reason == RejectReason::kTermChanged;
 }
 
-Error RaftLoop::WhyNot(const raft::ProposalRejected& refusal) const {
+Error RaftLoop::WhyNot(const raft::ProposalRejected& refusal, bool shrinks) const {
   bool out =
       refusal.reason == raft::RejectReason::kDisabled && soft_.disabled != raft::Disabled::kNone;
   if (out) return OutOfService(soft_.disabled);
-  return refusal.reason == raft::RejectReason::kDiskLow ? DiskFull() : NotApplied(refusal);
+  return refusal.reason == raft::RejectReason::kDiskLow ? DiskFull(shrinks) : NotApplied(refusal);
 }
 
-Error RaftLoop::DiskFull() const {
+Error RaftLoop::DiskFull(bool shrinks) const {
   std::string text = "the disk is full: ";
   const bool own = soft_.role == raft::Role::kLeader && disk_level_ != raft::DiskLevel::kOk;
   if (!own && soft_.role == raft::Role::kLeader) {
@@ -355,8 +355,8 @@ Error RaftLoop::DiskFull() const {
     text += disk_ != nullptr ? disk_->Describe() : "this node, which leads, has no space";
   }
   text += "; the write was not applied. ";
-  text += own && disk_level_ > raft::DiskLevel::kLow ? "Reads and membership changes"
-                                                     : "Reads, deletes and membership changes";
+  const bool no_deletes = shrinks || (own && disk_level_ > raft::DiskLevel::kLow);
+  text += no_deletes ? "Reads" : "Reads, deletes and membership changes";
   text += " still work. Free space or add some on the nodes whose /readyz?verbose says so";
   return {Code::kDiskFull, std::move(text)};
 }
@@ -377,7 +377,8 @@ void RaftLoop::OnRejected(std::vector<raft::ProposalRejected> rejected) {
       NoteDeadline(pending.give_up_ns);
       waiting_writes_.push_back(std::move(pending));
     } else {
-      Release(std::move(pending))(std::unexpected(WhyNot(refusal)));
+      const bool shrinks = !kv::MakesDataGrow(pending.write.command.view());
+      Release(std::move(pending))(std::unexpected(WhyNot(refusal, shrinks)));
     }
   }
 }

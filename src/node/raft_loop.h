@@ -164,8 +164,9 @@ class RaftLoop {
   void OnReadResults(std::vector<raft::ReadResult> results);
   void NotifyHost(raft::Output& out);
   bool WorthWaiting(raft::RejectReason reason) const;
-  Error WhyNot(const raft::ProposalRejected& refusal) const;
-  Error DiskFull() const;
+  Error WhyNot(const raft::ProposalRejected& refusal, bool shrinks = false) const;
+  // `shrinks`: of what was refused; it would have made the data no larger.
+  Error DiskFull(bool shrinks) const;
 
   raft::Core core_;
   const RaftLoopOptions options_;

@@ -262,6 +262,7 @@ CoreStatus CoreImpl::GetStatus() const {
   s.uncommitted_bytes = log_.uncommitted_bytes();
   s.disk = disk_;
   s.sync_stalled = sync_stalled_;
+  s.takes_growth = role_ == Role::kLeader && DisksTake(false);
   s.pending_reads = rounds_.size() + forwarded_reads_.size();
   s.last_leader_contact_ns = leader_contacted_ ? leader_contact_ns_ : 0;
   bool leader = role_ == Role::kLeader;

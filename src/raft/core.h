@@ -302,6 +302,7 @@ struct CoreStatus {
   uint64_t uncommitted_bytes = 0;
   DiskLevel disk = DiskLevel::kOk;  // own
   bool sync_stalled = false;
+  bool takes_growth = false;  // leader: the disks have space for more data (raft.md 4.7)
   uint64_t pending_reads = 0;
   uint64_t last_leader_contact_ns = 0;  // 0 = never
   uint64_t confirmed_ns = 0;            // staleness inputs, docs/design/http-api.md 2.5

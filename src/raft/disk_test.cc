@@ -73,9 +73,12 @@ TEST(Disk, AMajorityOfLowDisksStopsGrowth) {
   SetDisk(c, 2, DiskLevel::kLow);
   SetDisk(c, 3, DiskLevel::kLow);
   EXPECT_EQ(Offer(c, kGrows), RejectReason::kDiskLow);
+  EXPECT_FALSE(c[1].status().takes_growth);
   EXPECT_EQ(Offer(c, kFromReserve), RejectReason::kNone);
   SetDisk(c, 3, DiskLevel::kOk);
   EXPECT_EQ(Offer(c, kGrows), RejectReason::kNone);
+  EXPECT_TRUE(c[1].status().takes_growth);
+  EXPECT_FALSE(c[2].status().takes_growth) << "it does not lead";
 }
 
 TEST(Disk, AMajorityThatTakesNoEntriesStopsEverything) {

@@ -18,7 +18,8 @@ namespace arima::raft {
 // ---------------------------------------------------------------- leader
 
 void CoreImpl::RequestSnapshot(Progress& p) {
-  if (!p.recent_active || p.leaving_at) {
+  // A disk that is low has no room for one: it would be made for nothing.
+  if (!p.recent_active || p.leaving_at || p.disk != DiskLevel::kOk) {
     p.paused = true;  // until it answers a heartbeat
     return;
   }

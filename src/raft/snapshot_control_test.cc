@@ -53,6 +53,16 @@ TEST(SnapshotControl, APeerThatNeedsCompactedEntriesGetsASnapshotOnceItIsHeardOf
   EXPECT_EQ(Peer(c, 3).state, ProgressState::kSnapshot);
 }
 
+TEST(SnapshotControl, APeerWithoutSpaceForItCostsNoSnapshot) {
+  TestCluster c = Lagging();
+  c.Step(3, DiskLow{DiskLevel::kLow});
+  c.TickAll(30);
+  EXPECT_TRUE(c[1].snapshot_requests.empty());
+  c.Step(3, DiskLow{});
+  c.TickAll(30);
+  EXPECT_EQ(c[1].snapshot_requests.size(), 1u);
+}
+
 TEST(SnapshotControl, AnUnreachablePeerCostsNoSnapshot) {
   TestCluster c = Lagging();
   c.Isolate(3);
