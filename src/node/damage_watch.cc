@@ -40,7 +40,9 @@ std::vector<raft::MemberId> DamageWatch::Poll(const raft::CoreStatus& status, bo
     if (suspect->busy || now_ns < suspect->not_before_ns) continue;
     suspect->not_before_ns = now_ns + kPauseNs;
     if (std::exchange(suspect->damaged, false)) {
-      if (!std::exchange(suspect->told, true)) {
+      // A learner that still speaks as the member it is to replace is only not absorbed yet.
+      const bool awaited = suspect->as < peer.id && !IsVoter(*status.conf, peer.id);
+      if (!awaited && !std::exchange(suspect->told, true)) {
         host_.Alarm("member_damaged",
                     "node " + member->second.name + " (member " + std::to_string(peer.id.value) +
                         ") at " + member->second.raft_address +
@@ -66,6 +68,7 @@ void DamageWatch::Probe(const raft::MemberInfo& member, const std::shared_ptr<Su
                auto probe = transport::DecodeProbeAnswer(*answer);
                if (!probe || !NeedsNewId(member, *probe, host_.identity().cluster_id)) return;
                alive->damaged = true;
+               alive->as = probe->member;
                alive->not_before_ns = now_ns_;
              });
 }

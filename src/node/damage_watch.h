@@ -38,6 +38,7 @@ class DamageWatch {
     bool busy = false;
     bool damaged = false;  // by its own word
     bool told = false;     // alarm given
+    raft::MemberId as{};   // the member it says it is
     uint64_t not_before_ns = 0;
   };
   void Probe(const raft::MemberInfo& member, const std::shared_ptr<Suspect>& suspect);

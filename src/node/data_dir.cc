@@ -181,19 +181,22 @@ Status DataDir::SetAside(uint64_t number) {
   auto present = env::Exists(env_, db_path(number));
   if (!present) return std::unexpected(present.error());
   if (!*present) return {};  // done before, or it vanished
-  if (Status gone = DiscardBadDbs(); !gone) return gone;
+  if (auto gone = DiscardBadDbs(); !gone) return std::unexpected(gone.error());
   if (Status moved = env_.Rename(db_path(number), bad_db_path(number)); !moved) return moved;
   return env_.SyncDir(path_);
 }
 
-Status DataDir::DiscardBadDbs() {
+Result<bool> DataDir::DiscardBadDbs() {
   auto names = env_.List(path_);
   if (!names) return std::unexpected(names.error());
+  bool found = false;
   for (const std::string& name : *names) {
     if (!IsBadDb(name)) continue;
-    if (Status gone = MoveToTrash(env::JoinPath(path_, name)); !gone) return gone;
+    found = true;
+    Status gone = MoveToTrash(env::JoinPath(path_, name));
+    if (!gone) return std::unexpected(gone.error());
   }
-  return {};
+  return found;
 }
 
 Status DataDir::DiscardReceived() { return MoveToTrash(receive_path()); }
@@ -247,21 +250,25 @@ Result<std::string> DataDir::ReplaceLog() {
   if (done) done = env_.Rename(part_log_path(), new_log_path());
   if (done) done = env_.SyncDir(path_);
   if (!done) return std::unexpected(done.error());
-  Result<std::string> aside = SetAsideLog();
-  if (!aside) return aside;
-  if (done = env_.Rename(new_log_path(), wal_path()); !done) return std::unexpected(done.error());
-  if (done = env_.SyncDir(path_); !done) return std::unexpected(done.error());
-  return aside;
+  return PutNewLogInPlace();
 }
 
-Status DataDir::FinishReplaceLog() {
-  if (Status gone = env::RemoveTree(env_, part_log_path()); !gone) return gone;
+Result<std::string> DataDir::FinishReplaceLog() {
+  Status done = env::RemoveTree(env_, part_log_path());
+  if (!done) return std::unexpected(done.error());
   auto exists = env::Exists(env_, new_log_path());
   if (!exists) return std::unexpected(exists.error());
-  if (!*exists) return {};
-  if (auto aside = SetAsideLog(); !aside) return std::unexpected(aside.error());
-  if (Status moved = env_.Rename(new_log_path(), wal_path()); !moved) return moved;
-  return env_.SyncDir(path_);
+  if (!*exists) return std::string();
+  return PutNewLogInPlace();
+}
+
+Result<std::string> DataDir::PutNewLogInPlace() {
+  Result<std::string> aside = SetAsideLog();
+  if (!aside) return aside;
+  Status done = env_.Rename(new_log_path(), wal_path());
+  if (done) done = env_.SyncDir(path_);
+  if (!done) return std::unexpected(done.error());
+  return aside;
 }
 
 Status DataDir::DiscardData() {
@@ -270,7 +277,7 @@ Status DataDir::DiscardData() {
   }
   if (Status gone = DiscardReceived(); !gone) return gone;
   if (Status gone = DiscardCheckpoints(); !gone) return gone;
-  if (Status gone = DiscardBadDbs(); !gone) return gone;
+  if (auto gone = DiscardBadDbs(); !gone) return std::unexpected(gone.error());
   auto names = env_.List(path_);
   if (!names) return std::unexpected(names.error());
   for (const std::string& name : *names) {

@@ -84,6 +84,8 @@ class DataDir {
   // Gives the database directory `number` the name bad_db_path(number), durably, and removes those
   // that were set aside before. May be repeated. Nobody may have it open.
   Status SetAside(uint64_t number);
+  // Those that were set aside go to the trash; true: there was one.
+  Result<bool> DiscardBadDbs();
   // Whatever checkpoints an older life left.
   Status DiscardCheckpoints();
 
@@ -92,7 +94,8 @@ class DataDir {
   // Puts the finished log in part_log_path() in the place of the damaged one, which is set aside:
   // its path. Nobody may have a log open. After a crash FinishReplaceLog, at each start, goes on.
   Result<std::string> ReplaceLog();
-  Status FinishReplaceLog();
+  // The path of the damaged log if a crash had left something to do; else empty.
+  Result<std::string> FinishReplaceLog();
 
   // Moves what an older life left (log, databases, snapshots) to the trash, durably. Only for data
   // that no identity vouches for: Identity::data_ready is false.
@@ -113,9 +116,9 @@ class DataDir {
   Status CheckFresh();
 
  private:
-  Status DiscardBadDbs();
   DataDir(env::Env* env, std::string path, std::unique_ptr<env::FileLock> lock);
   std::string new_log_path() const;
+  Result<std::string> PutNewLogInPlace();
   Status RemoveBadLogs(size_t keep);
 
   env::Env& env_;

@@ -104,6 +104,12 @@ Result<service::GetResponse> KvFront::GetLocal(const service::GetRequest& reques
   if (replica == nullptr) return std::unexpected(std::move(why));
   service::GetResponse response;
   if (request.consistency == service::Consistency::kStale) {
+    // It would answer as of long ago, after the loss of its database even as of the beginning.
+    if (replica->machine().applied_index() < replica->recovered_commit()) {
+      return Fail(Code::kUnavailable,
+                  "this node has just started and still applies its log; repeat the request later, "
+                  "or ask another node");
+    }
     Staleness staleness = shared_.staleness();
     if (staleness.known && replica->machine().applied_index() >= staleness.needs_index) {
       uint64_t now_ns = clock_.NowNs();

@@ -130,6 +130,8 @@ class NodeCore final : public RaftLoopHost,
 
   // Acts when the database is found damaged; may close the replica and open it again.
   void PollDatabase(uint64_t now_ns);
+  bool WriteDamage();
+  void MakeRoomForSnapshot();
   void OnDatabaseDamaged(Error damage);
   // Lets front ends use the new replica, unless its database is empty.
   void ServeReplica();
@@ -208,6 +210,7 @@ class NodeCore final : public RaftLoopHost,
   raft::Index received_last_;
   uint64_t next_snapshot_poll_ns_ = 0;
   std::optional<Error> database_damage_;  // of replica_, found while it runs
+  bool damage_unwritten_ = false;         // CURRENT_DB does not say it yet
   Refill refill_ = Refill::kNone;         // with it
   uint64_t next_hand_over_ns_ = 0;
   uint64_t database_corruptions_ = 0;

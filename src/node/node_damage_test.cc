@@ -104,6 +104,57 @@ TEST_F(NodeDamageTest, AFollowerThatFindsItWhileReadingTakesASnapshot) {
   ExpectHealed(n(3), id);
 }
 
+TEST_F(NodeDamageTest, AFullDiskOnlyDelaysTheRepair) {
+  FillThree();
+  std::string id = n(3).Stats()["member_id"];
+  n(3).env().SetDiskFull(true);
+  DamageTables(LiveDb(n(3)), 8000);
+  WaitUntil([&] {
+    (void)ReadAll(n(3));
+    return Corruptions(n(3)) > 0;
+  });
+  EXPECT_TRUE(FilesLike(n(3).dir(), ".bad").empty());
+  EXPECT_NE(n(3).Stats()["database_state"], "ok") << "it stays up and says so";
+  n(3).env().SetDiskFull(false);
+  ExpectHealed(n(3), id);
+}
+
+TEST_F(NodeDamageTest, TheDamagedDatabaseGoesWhereItsReplacementWouldNotFit) {
+  FillThree();
+  n(3).Stop();
+  Truncate(LiveDb(n(3)) + "/CURRENT", 0);
+  n(3).env().SetSpace(env::DiskSpace{2 << 20, 100 << 20});  // the snapshot has nearly as much
+  ASSERT_TRUE(n(3).Start());
+  WaitUntil([&] { return FilesLike(n(3).dir(), ".bad").empty(); });
+  EXPECT_EQ(Installs(n(3)), 0);
+  n(3).env().SetSpace({});
+  WaitUntil([&] { return Installs(n(3)) > 0; });
+  ExpectHas(n(3), 0, kKeys);
+}
+
+// Its database is empty when it starts, and its log holds everything.
+TEST_F(NodeDamageTest, WhileTheLogIsAppliedAgainNothingIsSaidToBeMissing) {
+  Add("n1");
+  Write(n(1), 0, 40);
+  WaitUntil([&] { return n(1).Barrier().has_value(); });
+  n(1).Stop();
+  Truncate(LiveDb(n(1)) + "/CURRENT", 0);
+  ASSERT_TRUE(n(1).Start());
+  int answered = 0;
+  while (answered == 0) {
+    for (int i = 0; i < 40; ++i) {
+      auto read =
+          n(1).node().kv().GetLocal({"k" + std::to_string(i), service::Consistency::kStale});
+      if (!read) {
+        EXPECT_EQ(read.error().code, Code::kUnavailable) << read.error().message;
+        continue;
+      }
+      ++answered;
+      ASSERT_TRUE(read->found && read->value.view() == ValueOf(i)) << "k" << i;
+    }
+  }
+}
+
 TEST_F(NodeDamageTest, ALeaderHandsOverFirst) {
   FillThree();
   ASSERT_TRUE(n(1).Leads());

@@ -28,6 +28,7 @@ void NodeCore::PollDatabase(uint64_t now_ns) {
     OnDatabaseDamaged(std::move(health.error));
   }
   if (refill_ == Refill::kNone) return;
+  if (damage_unwritten_ && !WriteDamage()) return;
   if (LeadsOthers()) return HandOn(now_ns);
   RestartReplica({Code::kUnavailable,
                   "this node's database was damaged and is being replaced; use another node, or "
@@ -59,17 +60,26 @@ void NodeCore::OnDatabaseDamaged(Error damage) {
   } else {
     logger_.Error("database_damaged",
                   "the database is damaged and will be replaced: " + damage.message);
-    if (auto noted = NoteDamage(*dir_, damage); !noted) {
-      logger_.Fatal("current_db_write_failed", noted.error().ToString());
-    }
+    damage_unwritten_ = true;
     shared_.TakeReplica({Code::kUnavailable, "this node's database is damaged (" + damage.message +
                                                  ") and will be replaced; use another node"});
   }
   database_damage_ = std::move(damage);
 }
 
+// False: the disk is full; once it has space, the next tick does it.
+bool NodeCore::WriteDamage() {
+  auto noted = NoteDamage(*dir_, *database_damage_);
+  if (!noted && noted.error().code != Code::kDiskFull) {
+    logger_.Fatal("current_db_write_failed", noted.error().ToString());
+  }
+  damage_unwritten_ = !noted;
+  return noted.has_value();
+}
+
 void NodeCore::ServeReplica() {
   database_damage_.reset();
+  damage_unwritten_ = false;
   if (replica_->damage_found()) ++database_corruptions_;
   if (!replica_->needs_snapshot()) return shared_.SetReplica(replica_);
   shared_.TakeReplica(

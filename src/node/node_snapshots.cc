@@ -87,6 +87,7 @@ void NodeCore::PollSnapshots(uint64_t now_ns) {
 void NodeCore::OnFetched(SnapshotFetched fetched, uint64_t now_ns) {
   const SnapshotFetch& fetch = fetched.fetch;
   if (!fetched.status) {
+    if (fetched.status.error().code == Code::kDiskFull) MakeRoomForSnapshot();
     return TellProgress(fetch.from, fetch.meta.snapshot_id, 0, true);
   }
   replica_->loop().Step(raft::SnapshotReceived{fetch.meta, fetch.from, fetch.term}, now_ns);
@@ -95,6 +96,18 @@ void NodeCore::OnFetched(SnapshotFetched fetched, uint64_t now_ns) {
   logger_.Info("snapshot_not_needed", "the log has gone on beyond the received snapshot",
                {{"index", fetch.meta.index.value}});
   snapshot_fetcher_->Discard();
+}
+
+// The damaged database is kept for people, but not at the price of never having the data again:
+// whoever offered this snapshot has it all.
+void NodeCore::MakeRoomForSnapshot() {
+  if (!replica_->needs_snapshot()) return;
+  auto discarded = dir_->DiscardBadDbs();
+  if (!discarded) return logger_.Warn("bad_database_kept", discarded.error().ToString());
+  if (!*discarded) return;
+  logger_.Warn("bad_database_discarded",
+               "the damaged database that was set aside is deleted: without its space the snapshot "
+               "that replaces it cannot be received");
 }
 
 void NodeCore::TellProgress(raft::MemberId to, uint64_t snapshot_id, uint64_t bytes, bool failed) {

@@ -194,7 +194,14 @@ Status NoDatabase(Error error, const std::string& log_problem, const Identity& i
 Status Replica::OpenStorage(DataDir& dir, const Identity& identity, const ReplicaOptions& options,
                             Logger* logger, wal::RecoveredLog* log, OpenedDatabase* database,
                             OpenReport* report) {
-  if (Status whole = dir.FinishReplaceLog(); !whole) return whole;
+  auto finished = dir.FinishReplaceLog();
+  if (!finished) return std::unexpected(finished.error());
+  if (!finished->empty()) {
+    logger->Warn("log_restarted",
+                 "the replacement of a damaged raft log, begun by an earlier start, is finished; "
+                 "the damaged one is kept as " +
+                     *finished);
+  }
   while (true) {
     auto opened = OpenLog(dir, WalOptionsFor(dir, identity, options.storage), log, logger);
     if (!opened) return std::unexpected(opened.error());
@@ -252,6 +259,7 @@ Result<std::unique_ptr<Replica>> Replica::Open(DataDir& dir, const Identity& ide
   replica->needs_snapshot_ = database.needs_snapshot;
   replica->damage_found_ = database.damage_found;
   replica->set_aside_ = database.current.damage;
+  replica->recovered_commit_ = initial->hard_state.commit.value;
   raft::Config config = MakeConfig(identity, options);
   if (Status valid = config.Validate(); !valid) return std::unexpected(valid.error());
   replica->loop_ = std::make_unique<RaftLoop>(raft::Core(config, *initial, now_ns), options.loop,

@@ -75,6 +75,8 @@ class Replica {
   const LogWriter& log_writer() const { return *log_writer_; }
   LogCutter& log_cutter() { return *log_cutter_; }
   const LogReader& log_reader() const { return *log_reader_; }
+  // What was known to be committed when it was opened; the log may still have to be applied to it.
+  uint64_t recovered_commit() const { return recovered_commit_; }
   // The database is empty and nothing is served until a snapshot is installed; set_aside() tells
   // what was found in the one before.
   bool needs_snapshot() const { return needs_snapshot_; }
@@ -98,6 +100,7 @@ class Replica {
   std::unique_ptr<SegmentHelper> segment_helper_;
   std::unique_ptr<Flusher> flusher_;
   std::unique_ptr<Applier> applier_;
+  uint64_t recovered_commit_ = 0;
   bool started_ = false;
   bool needs_snapshot_ = false;
   bool damage_found_ = false;
