@@ -3,6 +3,8 @@
 #   arima_library(NAME raft DEPS base)        all *.cc of the folder but *_test.cc -> arima_raft
 #   arima_library(... LIBS RocksDB::rocksdb)  third-party libraries, private to the folder
 #   arima_test(NAME raft DEPS testing)        all *_test.cc of the folder -> raft_test, run by ctest
+#   arima_test(... SHARDS 3)                  run as three, node_test, node_test_2 and node_test_3,
+#                                             beside each other: for tests that mostly wait
 #
 # DEPS names the folders this one may include (docs/design/architecture.md section 3);
 # script/check_includes.py checks the #include lines against the same list.
@@ -47,7 +49,7 @@ function(arima_library)
 endfunction()
 
 function(arima_test)
-  cmake_parse_arguments(ARG "" "NAME" "DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "" "NAME;SHARDS" "DEPS;LIBS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *_test.cc)
   if(NOT sources)
     return()
@@ -58,6 +60,18 @@ function(arima_test)
                                                  GTest::gmock GTest::gtest_main)
   target_compile_definitions(${ARG_NAME}_test
                              PRIVATE ARIMA_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
-  add_test(NAME ${ARG_NAME}_test COMMAND ${ARG_NAME}_test)
-  set_tests_properties(${ARG_NAME}_test PROPERTIES TIMEOUT 1500)
+  if(NOT ARG_SHARDS)
+    set(ARG_SHARDS 1)
+  endif()
+  foreach(shard RANGE 1 ${ARG_SHARDS})
+    set(test ${ARG_NAME}_test)
+    if(shard GREATER 1)
+      string(APPEND test _${shard})
+    endif()
+    math(EXPR index "${shard} - 1")
+    add_test(NAME ${test} COMMAND ${ARG_NAME}_test)
+    set(environment GTEST_TOTAL_SHARDS=${ARG_SHARDS} GTEST_SHARD_INDEX=${index}
+        GTEST_OUTPUT=xml:${CMAKE_BINARY_DIR}/reports/gtest/${test}.xml)
+    set_tests_properties(${test} PROPERTIES TIMEOUT 1500 ENVIRONMENT "${environment}")
+  endforeach()
 endfunction()

@@ -92,17 +92,18 @@ Status MakeDirs(Env& env, const std::string& path) {
   return env.SyncDir(parent);
 }
 
-Status RemoveTree(Env& env, const std::string& path) {
+Status RemoveTree(Env& env, const std::string& path, const std::function<bool()>& stop) {
   auto info = env.Stat(path);
   if (!info) {
     if (info.error().code == Code::kNotFound) return {};
     return std::unexpected(info.error());
   }
+  if (stop && stop()) return Fail(Code::kUnavailable, "remove " + path + ": stopped");
   if (!info->is_dir) return env.Unlink(path);
   auto names = env.List(path);
   if (!names) return std::unexpected(names.error());
   for (const std::string& name : *names) {
-    if (auto s = RemoveTree(env, JoinPath(path, name)); !s) return s;
+    if (auto s = RemoveTree(env, JoinPath(path, name), stop); !s) return s;
   }
   return env.RemoveDir(path);
 }

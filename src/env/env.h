@@ -19,6 +19,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -135,7 +136,8 @@ Status WriteZeros(File& file, uint64_t from, uint64_t to);
 // MakeDir with all missing parents, each made durable; ok if it exists.
 Status MakeDirs(Env& env, const std::string& path);
 
-// Removes the file or directory with all that is in it; ok if it does not exist. Not synced.
-Status RemoveTree(Env& env, const std::string& path);
+// Removes the file or directory with all that is in it; ok if it does not exist. Not synced. Once
+// `stop`, asked before each file, says true: kUnavailable, and the rest stays.
+Status RemoveTree(Env& env, const std::string& path, const std::function<bool()>& stop = nullptr);
 
 }  // namespace arima::env

@@ -186,12 +186,15 @@ Status DataDir::SetAside(uint64_t number) {
   return env_.SyncDir(path_);
 }
 
-Result<bool> DataDir::DiscardBadDbs() {
+Result<bool> DataDir::DiscardBadDbs() { return DiscardAll(IsBadDb); }
+
+// True: there was one.
+Result<bool> DataDir::DiscardAll(const std::function<bool(std::string_view)>& chosen) {
   auto names = env_.List(path_);
   if (!names) return std::unexpected(names.error());
   bool found = false;
   for (const std::string& name : *names) {
-    if (!IsBadDb(name)) continue;
+    if (!chosen(name)) continue;
     found = true;
     Status gone = MoveToTrash(env::JoinPath(path_, name));
     if (!gone) return std::unexpected(gone.error());
@@ -202,13 +205,8 @@ Result<bool> DataDir::DiscardBadDbs() {
 Status DataDir::DiscardReceived() { return MoveToTrash(receive_path()); }
 
 Status DataDir::DiscardCheckpoints() {
-  auto names = env_.List(path_);
-  if (!names) return std::unexpected(names.error());
-  for (const std::string& name : *names) {
-    if (!name.starts_with(kCheckpointPrefix)) continue;
-    if (Status gone = MoveToTrash(env::JoinPath(path_, name)); !gone) return gone;
-  }
-  return {};
+  auto done = DiscardAll([](std::string_view name) { return name.starts_with(kCheckpointPrefix); });
+  return done ? Status() : std::unexpected(done.error());
 }
 
 Status DataDir::RemoveBadLogs(size_t keep) {
@@ -278,23 +276,17 @@ Status DataDir::DiscardData() {
   if (Status gone = DiscardReceived(); !gone) return gone;
   if (Status gone = DiscardCheckpoints(); !gone) return gone;
   if (auto gone = DiscardBadDbs(); !gone) return std::unexpected(gone.error());
-  auto names = env_.List(path_);
-  if (!names) return std::unexpected(names.error());
-  for (const std::string& name : *names) {
-    if (!DbNumber(name)) continue;
-    if (Status gone = MoveToTrash(env::JoinPath(path_, name)); !gone) return gone;
-  }
+  auto gone = DiscardAll([](std::string_view name) { return DbNumber(name).has_value(); });
+  if (!gone) return std::unexpected(gone.error());
   return env_.SyncDir(path_);
 }
 
 Status DataDir::DiscardOtherDbs(uint64_t number) {
-  auto names = env_.List(path_);
-  if (!names) return std::unexpected(names.error());
-  for (const std::string& name : *names) {
-    if (!DbNumber(name) || DbNumber(name) == number) continue;
-    if (Status gone = MoveToTrash(env::JoinPath(path_, name)); !gone) return gone;
-  }
-  return {};
+  auto done = DiscardAll([number](std::string_view name) {
+    const std::optional<uint64_t> found = DbNumber(name);
+    return found && *found != number;
+  });
+  return done ? Status() : std::unexpected(done.error());
 }
 
 Status DataDir::MoveToTrash(const std::string& path) {

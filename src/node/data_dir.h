@@ -118,6 +118,7 @@ class DataDir {
  private:
   DataDir(env::Env* env, std::string path, std::unique_ptr<env::FileLock> lock);
   std::string new_log_path() const;
+  Result<bool> DiscardAll(const std::function<bool(std::string_view)>& chosen);
   Result<std::string> PutNewLogInPlace();
   Status RemoveBadLogs(size_t keep);
 

@@ -116,9 +116,8 @@ std::string DamageAdvice(const Identity& identity) {
   if (identity.state != IdentityState::kDamaged) return {};
   return "this node lost raft log that it had acknowledged (" + identity.damage +
          "); it serves no data and takes no part in votes or replication. Next step: none while "
-         "the "
-         "other voters are a majority, their leader replaces it under a new member id; until then "
-         "use another node";
+         "the other voters are a majority, their leader replaces it under a new member id; until "
+         "then use another node";
 }
 
 StorageOptions StandInStorage() { return {1 << 20, 1 << 20, 1 << 20}; }

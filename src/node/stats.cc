@@ -4,6 +4,7 @@
 
 #include "base/hex.h"
 #include "node/conf_lookup.h"
+#include "raft/describe.h"
 
 namespace arima::node {
 namespace {
@@ -47,18 +48,6 @@ std::string RoleOf(const raft::ConfState& conf, raft::MemberId id) {
   return std::ranges::binary_search(conf.voters_outgoing, id) ? "leaving" : "learner";
 }
 
-std::string ProgressName(raft::ProgressState state) {
-  switch (state) {
-    case raft::ProgressState::kProbe:
-      return "probe";
-    case raft::ProgressState::kReplicate:
-      return "replicate";
-    case raft::ProgressState::kSnapshot:
-      return "snapshot";
-  }
-  return "probe";
-}
-
 // As old as this, a sign of life says nothing about now.
 constexpr uint64_t kReachableWithinNs = 1'000'000'000;
 
@@ -66,7 +55,7 @@ service::MemberProgress ProgressOf(const raft::PeerStatus& peer, uint64_t now_ns
   service::MemberProgress progress;
   progress.match = peer.match.value;
   progress.next = peer.next.value;
-  progress.state = ProgressName(peer.state);
+  progress.state = raft::ProgressStateName(peer.state);
   uint64_t silent_ns = now_ns - std::min(now_ns, peer.last_contact_ns);
   progress.last_contact = peer.last_contact_ns == 0 ? "never" : GoDuration(silent_ns);
   progress.reachable = peer.last_contact_ns != 0 && silent_ns < kReachableWithinNs;

@@ -60,8 +60,8 @@ void TrashRemover::Empty() {
   }
   waiting_ = trash->size();
   for (const std::string& path : *trash) {
-    auto removed = Remove(path);
-    if (removed && !*removed) return;
+    Status removed = env::RemoveTree(dir_.env(), path, [this] { return IsStopping(); });
+    if (!removed && removed.error().code == Code::kUnavailable) return;
     if (removed) {
       --waiting_;
     } else {
@@ -70,24 +70,6 @@ void TrashRemover::Empty() {
                        "; it only takes space: remove it by hand, or see to it that the node may");
     }
   }
-}
-
-Result<bool> TrashRemover::Remove(const std::string& path) {
-  env::Env& env = dir_.env();
-  auto info = env.Stat(path);
-  if (!info) return std::unexpected(info.error());
-  if (info->is_dir) {
-    auto names = env.List(path);
-    if (!names) return std::unexpected(names.error());
-    for (const std::string& name : *names) {
-      auto removed = Remove(env::JoinPath(path, name));
-      if (!removed || !*removed) return removed;
-    }
-  }
-  if (IsStopping()) return false;
-  Status gone = info->is_dir ? env.RemoveDir(path) : env.Unlink(path);
-  if (!gone) return std::unexpected(gone.error());
-  return true;
 }
 
 }  // namespace arima::node

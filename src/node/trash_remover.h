@@ -37,8 +37,6 @@ class TrashRemover {
  private:
   void Run() EXCLUDES(mutex_);
   void Empty() EXCLUDES(mutex_);
-  // False: it was told to stop.
-  Result<bool> Remove(const std::string& path) EXCLUDES(mutex_);
   bool IsStopping() EXCLUDES(mutex_);
 
   DataDir& dir_;
