@@ -7,8 +7,9 @@ import time
 from harness import NodeTest, rounds, short, wait_until
 from load import Filler, Load
 
-# Little log, flushed often, and slow enough a transfer that it can be hit in the middle. The log kept
-# for a transfer must last for as long as one takes, on a fast machine too: each batch takes 4 KiB.
+# Little log, flushed often, and slow enough a transfer that it can be hit in the middle. The log
+# kept for a transfer must last for as long as one takes, on a fast machine too: each batch takes
+# 4 KiB.
 LIMITS = ("--flush-bytes", "64KiB", "--wal-segment-bytes", "1MiB", "--log-retain-bytes", "1MiB",
           "--log-retain-max", "1GiB", "--snapshot-rate", "2MiB")
 VALUE_BYTES = 20000
