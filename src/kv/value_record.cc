@@ -87,7 +87,13 @@ Result<ValueRecord> DecodeValue(std::string_view engine_key, std::string_view by
     return BadRecord(Code::kNotSupported, engine_key, "unknown kind " + std::to_string(kind));
   }
   bool fields_ok = record.deleted ? reader.remaining() == 0 : PutFieldsOk(engine_key, kind, record);
-  if (!fields_ok) return BadRecord(Code::kCorruption, engine_key, "impossible fields");
+  // No damage does this: it was written so, and so it will be on every other node and after every
+  // repair. Taken for damage, one database after the other would be thrown away.
+  if (!fields_ok) {
+    return BadRecord(Code::kInternal, engine_key,
+                     "impossible fields under a right checksum, which is a fault of the program; "
+                     "the data is intact, start the release that was used before");
+  }
   return record;
 }
 
