@@ -103,15 +103,18 @@ Result<service::GetResponse> KvFront::GetLocal(const service::GetRequest& reques
   std::shared_ptr<Replica> replica = Usable(&why);
   if (replica == nullptr) return std::unexpected(std::move(why));
   service::GetResponse response;
-  if (request.consistency == service::Consistency::kStale) {
-    // It would answer as of long ago, after the loss of its database even as of the beginning.
-    if (replica->machine().applied_index() < replica->recovered_commit()) {
-      return Fail(Code::kUnavailable,
-                  "this node has just started and still applies its log; repeat the request later, "
-                  "or ask another node");
-    }
+  const uint64_t applied = replica->machine().applied_index();
+  const bool stale = request.consistency == service::Consistency::kStale;
+  // A stale read would answer as of long ago, after the loss of the database even as of the
+  // beginning; one that has passed its barrier, as of before the barrier.
+  if (applied < (stale ? replica->recovered_commit() : shared_.read_floor())) {
+    return Fail(Code::kUnavailable,
+                "this node has just started and still applies its log; repeat the request later, "
+                "or ask another node");
+  }
+  if (stale) {
     Staleness staleness = shared_.staleness();
-    if (staleness.known && replica->machine().applied_index() >= staleness.needs_index) {
+    if (staleness.known && applied >= staleness.needs_index) {
       uint64_t now_ns = clock_.NowNs();
       uint64_t passed_ns = now_ns - std::min(now_ns, staleness.base_ns);
       uint64_t age_ns = staleness.offset_ns + passed_ns + passed_ns / kDriftDivisor;

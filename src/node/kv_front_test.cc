@@ -95,6 +95,16 @@ TEST_F(KvFrontTest, WritesAndReads) {
   EXPECT_FALSE(Get("k")->found);
 }
 
+TEST_F(KvFrontTest, AReadThatPassedItsBarrierOnAnEarlierReplicaWaitsForAsMuchAsThatOneHadApplied) {
+  ASSERT_TRUE(Put("k", "v"));
+  ASSERT_TRUE(Barrier());
+  const uint64_t applied = replica_.shared()->machine().applied_index();
+  shared_.SetReadFloor(applied + 1);
+  EXPECT_EQ(Get("k").error().code, Code::kUnavailable);
+  ASSERT_TRUE(Put("k", "w"));
+  EXPECT_EQ(Get("k")->value.view(), "w");
+}
+
 TEST_F(KvFrontTest, KeysAndValuesAreAnyBytesWithinTheirLimits) {
   std::string key("\0k\xff", 3);
   ASSERT_TRUE(Put(key, std::string("\0v", 2)));

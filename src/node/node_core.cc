@@ -132,6 +132,7 @@ void NodeCore::CloseReplica(const Error& why) {
   StopSnapshots();
   shared_.TakeReplica(why);
   replica_->Stop(why);
+  shared_.SetReadFloor(std::max(shared_.read_floor(), replica_->machine().applied_index()));
   // A reader on another thread may hold it for the length of one read.
   replica_.reset();
   replica_gone_.wait();
@@ -147,6 +148,7 @@ void NodeCore::RestartReplica(const Error& why) {
 void NodeCore::ReplaceData(const transport::AbsorbRequest& request) {
   CloseReplica({Code::kUnavailable, "node is joining cluster " + ToHex(request.cluster_id) +
                                         "; repeat the request later"});
+  shared_.SetReadFloor(0);
   arima::Status done;
   if (identity_.state == IdentityState::kDamaged) {
     stand_in_.reset();

@@ -48,6 +48,18 @@ class SharedState {
     return std::exchange(replica_, nullptr);
   }
 
+  // What the replicas before this one had applied. A barrier may have been passed on one of them,
+  // and its read then meets the next one, whose log may still have to be applied.
+  uint64_t read_floor() EXCLUDES(mutex_) {
+    MutexLock lock(&mutex_);
+    return read_floor_;
+  }
+  // While there is no replica; 0: the data is another cluster's from now on.
+  void SetReadFloor(uint64_t index) EXCLUDES(mutex_) {
+    MutexLock lock(&mutex_);
+    read_floor_ = index;
+  }
+
   service::NodeView view() EXCLUDES(mutex_) {
     MutexLock lock(&mutex_);
     return published_.view;
@@ -73,6 +85,7 @@ class SharedState {
   Mutex mutex_;
   std::shared_ptr<Replica> replica_ GUARDED_BY(mutex_);
   Error why_ GUARDED_BY(mutex_){Code::kUnavailable, "the node is starting"};
+  uint64_t read_floor_ GUARDED_BY(mutex_) = 0;
   Published published_ GUARDED_BY(mutex_);
 };
 
