@@ -273,6 +273,18 @@ TEST_F(ApplierTest, FlushesWhenTimeHasPassedAndSomethingWasApplied) {
   EXPECT_EQ(machine_->durable_applied_index(), 2u);
 }
 
+TEST_F(ApplierTest, FlushesWhatAStartHasReplayedOnceAllOfItIsApplied) {
+  Restart({.flush_bytes = UINT64_MAX, .flush_interval_ns = UINT64_MAX});
+  flusher_->FlushReplayed(3);
+  Start();
+  applier_->Submit(One(Put(2, "k", std::string(1 << 20, 'v'))));
+  WaitFor([&] { return machine_->applied_index() == 2; });
+  EXPECT_EQ(disk_->flushes, 0);
+  applier_->Submit(One(Put(3, "k", "v")));
+  WaitFor([&] { return disk_->flushes == 1; });
+  EXPECT_EQ(machine_->durable_applied_index(), 3u);
+}
+
 TEST_F(ApplierTest, AFlushThatFailedIsTriedAgain) {
   Restart({.flush_bytes = UINT64_MAX, .flush_interval_ns = 1});
   disk_->refused_flushes = 1;

@@ -17,6 +17,8 @@ constexpr uint64_t kLowIntervalNs = 5'000'000'000;
 constexpr uint64_t kBlindIntervalNs = 60'000'000'000;
 // What a flush writes besides the data: manifest, filters, indexes.
 constexpr uint64_t kFlushOverheadBytes = 1 << 20;
+// Less than this is replayed in no time.
+constexpr uint64_t kReplayedBytesMin = 1 << 20;
 
 }  // namespace
 
@@ -25,6 +27,11 @@ Flusher::Flusher(kv::StateMachine* machine, const DiskWatch* disk, Clock* clock,
     : machine_(*machine), disk_(disk), clock_(*clock), logger_(*logger), options_(options) {}
 
 Flusher::~Flusher() { ARIMA_ASSERT(!thread_.joinable()); }
+
+void Flusher::FlushReplayed(uint64_t index) {
+  MutexLock lock(&mutex_);
+  replay_end_ = index;
+}
 
 void Flusher::Start() {
   {
@@ -58,8 +65,10 @@ bool Flusher::IsDue() {
   const bool low = disk_ != nullptr && disk_->low();
   const uint64_t interval_ns =
       low ? std::min(options_.flush_interval_ns, kLowIntervalNs) : options_.flush_interval_ns;
+  const bool replayed =
+      dirty_bytes_ >= kReplayedBytesMin && machine_.applied_index() >= replay_end_;
   // The database is asked, not the own count: a flush that failed is due again.
-  const bool due = dirty_bytes_ >= options_.flush_bytes ||
+  const bool due = dirty_bytes_ >= options_.flush_bytes || replayed ||
                    (clock_.NowNs() - last_flush_ns_ >= interval_ns &&
                     machine_.durable_applied_index() < machine_.applied_index());
   if (!due || !low || Fits()) return due;
@@ -83,6 +92,7 @@ bool Flusher::WaitUntilDue() {
   if (due_) {
     dirty_bytes_ = 0;
     last_flush_ns_ = clock_.NowNs();
+    if (machine_.applied_index() >= replay_end_) replay_end_ = UINT64_MAX;
   }
   return !stopping_;
 }

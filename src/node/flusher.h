@@ -35,6 +35,9 @@ class Flusher {
           const FlusherOptions& options);
   ~Flusher();
 
+  // Before Start. Once `index` is applied, what was replayed to get there is flushed, if it is
+  // worth it: else a node that is killed again and again replays more each time.
+  void FlushReplayed(uint64_t index) EXCLUDES(mutex_);
   void Start() EXCLUDES(mutex_);
   void Stop() EXCLUDES(mutex_);
   void NoteApplied(uint64_t bytes) EXCLUDES(mutex_);
@@ -57,6 +60,7 @@ class Flusher {
   bool due_ GUARDED_BY(mutex_) = false;  // what WaitUntilDue found
   uint64_t dirty_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t last_flush_ns_ GUARDED_BY(mutex_) = 0;
+  uint64_t replay_end_ GUARDED_BY(mutex_) = UINT64_MAX;  // until it was flushed
   std::thread thread_;
 };
 

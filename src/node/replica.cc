@@ -276,6 +276,7 @@ Result<std::unique_ptr<Replica>> Replica::Open(DataDir& dir, const Identity& ide
   replica->segment_helper_ = std::make_unique<SegmentHelper>(replica->wal_.get(), inbox, logger);
   replica->flusher_ =
       std::make_unique<Flusher>(replica->machine_.get(), disk, clock, logger, options.flusher);
+  replica->flusher_->FlushReplayed(replica->recovered_commit_);
   replica->applier_ =
       std::make_unique<Applier>(replica->machine_.get(), inbox, &replica->loop_->proposals(),
                                 &replica->loop_->reads(), replica->flusher_.get(), logger);
