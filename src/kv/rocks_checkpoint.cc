@@ -66,10 +66,12 @@ Result<std::unique_ptr<rocksdb::DB>> OpenReadOnly(const std::string& dir) {
   if (env->FileExists(dir + "/CURRENT").IsNotFound()) {
     return Fail(Code::kNotFound, "there is no database in " + dir);
   }
+  const rocksdb::Options options = MakeRocksOptions(ReadOnlyOptions(dir), env);
   rocksdb::DB* db = nullptr;
-  rocksdb::Status status =
-      rocksdb::DB::OpenForReadOnly(MakeRocksOptions(ReadOnlyOptions(dir), env), dir, &db);
-  if (!status.ok()) return std::unexpected(MakeRocksError(status, "open for reading", dir));
+  rocksdb::Status status = rocksdb::DB::OpenForReadOnly(options, dir, &db);
+  if (!status.ok()) {
+    return std::unexpected(MakeOpenError(status, "open for reading", dir, options));
+  }
   return std::unique_ptr<rocksdb::DB>(db);
 }
 

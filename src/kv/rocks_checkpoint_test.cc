@@ -217,6 +217,22 @@ TEST_F(RocksCheckpoint, ARottenTableIsNamed) {
   EXPECT_THAT(verified.error().message, HasSubstr(tables.back().filename().string()));
 }
 
+// RocksDB takes damage of a table's properties for damage of the manifest.
+TEST_F(RocksCheckpoint, ATableWhosePropertiesAreDamagedIsNamed) {
+  Fill(300);
+  ASSERT_TRUE(machine_->engine().Checkpoint(Path("ckpt")));
+  const fs::path table = TablesOf(Path("ckpt")).front();
+  const uint64_t bytes = fs::file_size(table);
+  for (uint64_t offset = bytes - std::min<uint64_t>(bytes, 2000); offset < bytes; offset += 23) {
+    FlipBit(table, offset);
+    Status verified = VerifyCheckpointTables(Path("ckpt"));
+    if (!verified) {
+      EXPECT_THAT(verified.error().message, HasSubstr(table.filename().string())) << offset;
+    }
+    FlipBit(table, offset);
+  }
+}
+
 TEST_F(RocksCheckpoint, DamageOfWhatHoldsItTogetherIsCorruption) {
   Fill(10);
   ASSERT_TRUE(machine_->engine().Checkpoint(Path("ckpt")));

@@ -348,7 +348,9 @@ Result<std::unique_ptr<Engine>> OpenRocksEngineOn(const RocksEngineOptions& opti
       std::make_shared<HistoryFilterFactory>(history, listener);
   rocksdb::DB* db = nullptr;
   rocksdb::Status status = rocksdb::DB::Open(rocks_options, options.path, &db);
-  if (!status.ok()) return std::unexpected(MakeRocksError(status, "open", options.path));
+  if (!status.ok()) {
+    return std::unexpected(MakeOpenError(status, "open", options.path, rocks_options));
+  }
   auto engine = std::make_unique<RocksEngine>(options, std::move(listener), std::move(history),
                                               std::move(space), std::unique_ptr<rocksdb::DB>(db));
   if (Status synced = SyncParent(options.path, env); !synced) {

@@ -3,12 +3,15 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/slice_transform.h>
+#include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
 
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "base/assert.h"
 #include "kv/key_schema.h"
@@ -171,6 +174,23 @@ Error MakeRocksError(const rocksdb::Status& status, std::string_view what, std::
   return {.code = CodeOf(status),
           .message = "rocksdb " + std::string(what) + " in " + std::string(path) + ": " +
                      status.ToString()};
+}
+
+Error MakeOpenError(const rocksdb::Status& status, std::string_view what, const std::string& path,
+                    const rocksdb::Options& options) {
+  Error error = MakeRocksError(status, what, path);
+  std::vector<std::string> names;
+  if (!status.IsCorruption() || error.message.find(".sst") != std::string::npos ||
+      !options.env->GetChildren(path, &names).ok()) {
+    return error;
+  }
+  for (const std::string& name : names) {
+    if (!name.ends_with(".sst")) continue;
+    rocksdb::SstFileReader reader(options);
+    rocksdb::Status opened = reader.Open(path + "/" + name);
+    if (opened.IsCorruption()) error.message += "; " + name + ": " + opened.ToString();
+  }
+  return error;
 }
 
 }  // namespace arima::kv

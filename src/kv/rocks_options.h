@@ -6,6 +6,7 @@
 #include <rocksdb/status.h>
 
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "base/error.h"
@@ -26,5 +27,10 @@ Result<std::unique_ptr<Engine>> OpenRocksEngineOn(const RocksEngineOptions& opti
 
 // "rocksdb <what> in <path>: <RocksDB's text, which names the file>". `status` is not ok.
 Error MakeRocksError(const rocksdb::Status& status, std::string_view what, std::string_view path);
+
+// The same for a database that could not be opened. RocksDB blames the manifest for damaged
+// properties of a table; this looks for the table.
+Error MakeOpenError(const rocksdb::Status& status, std::string_view what, const std::string& path,
+                    const rocksdb::Options& options);
 
 }  // namespace arima::kv
