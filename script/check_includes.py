@@ -29,7 +29,8 @@ ALLOWED = {
     "node": BELOW_NODE,
     "http": ["base", "service"],
     "client": ["base", "service"],
-    "sim": [*BELOW_NODE, "node"],
+    "check": ["base"],
+    "sim": [*BELOW_NODE, "node", "check"],
     "testing": ["base", "raft"],
     "cli": ["base", "client"],
 }
@@ -46,7 +47,7 @@ ALLOWED_IN_TESTS = ["testing"]
 THIRD_PARTY = {
     "boost/asio": ["transport", "http", "client", "node/asio_runtime", "cli/run_command"],
     "boost/beast": ["http", "client"],
-    "boost/json": ["http", "client", "cli", "node"],
+    "boost/json": ["http", "client", "cli", "node", "check"],
     "boost/url": ["http", "client"],
     "boost/": ["transport", "http", "client", "cli", "node"],
     "rocksdb/": ["kv", "node/test_env_fs"],
