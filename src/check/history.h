@@ -53,4 +53,7 @@ struct Operation {
   std::string note;  // shown with the operation: node, status, ...
 };
 
+// What of the rules above `operation` breaks, in words; empty if nothing.
+std::string Misfit(const Operation& operation);
+
 }  // namespace arima::check
