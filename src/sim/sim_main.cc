@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "sim/history_command.h"
 #include "sim/simulator.h"
 
 namespace arima::sim {
@@ -107,10 +108,14 @@ bool RunSeed(uint64_t seed, const Arguments& arguments, std::ostream& out, std::
 }  // namespace
 
 int Main(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
+  if (!args.empty() && args.front() == "--check-history") {
+    return CheckHistoryFile({args.begin() + 1, args.end()}, out, err);
+  }
   const Result<Arguments> arguments = Parse(args);
   if (!arguments) {
     err << "arima sim: " << arguments.error().message
-        << "\nusage: arima sim --seed S | --seeds A..B [--level 0] [--events N] [--trace]\n";
+        << "\nusage: arima sim --seed S | --seeds A..B [--level 0] [--events N] [--trace]\n"
+           "       arima sim --check-history FILE\n";
     return 2;
   }
   running_events_max = arguments->events_max;

@@ -5,6 +5,7 @@
 //   --level 0            the core alone; the only level so far
 //   --events N           core events before everything heals, instead of a number from the seed
 //   --trace              one line per event, before the summary; with --seed only
+//   --check-history FILE no run: judges a recorded history (sim/history_command.h)
 //
 // Prints one line per run that is the same on every machine. A failing run also prints the command
 // that repeats it. Returns 0 if all runs passed, 1 if one failed, 2 if the arguments are wrong.
