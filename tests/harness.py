@@ -239,6 +239,8 @@ class Node:
         self.log_path = os.path.join(directory, f"{name}.log")
         self.extra = list(extra)
         self.environment = {}  # besides what the tests run with
+        self.http_host = "127.0.0.1"
+        self.prefix = []  # a command that runs it somewhere else, e.g. in a network namespace
         self.process = None
         self.expected_end = False
         self.paused = False
@@ -262,7 +264,7 @@ class Node:
             log.write(f"--- {shlex.join(self.command)}\n".encode())
             log.flush()
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [*self.prefix, *self.command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**clean_environment(), **self.environment}, start_new_session=True,
                 preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
         self.expected_end = False
@@ -320,7 +322,8 @@ class Node:
             return file.read().rsplit(")", 1)[1].split()[0]
 
     def connect(self, timeout_s=20):
-        return http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=seconds(timeout_s))
+        return http.client.HTTPConnection(self.http_host, self.http_port,
+                                          timeout=seconds(timeout_s))
 
     def request(self, method, target, body=None, headers=None, timeout_s=20):
         connection = self.connect(timeout_s)
