@@ -5,6 +5,7 @@ recover. All of it in the main thread, which alone may start processes.
 """
 
 import itertools
+import threading
 import time
 
 from harness import wait_until
@@ -44,6 +45,27 @@ class Fault:
 
     def end(self):
         raise NotImplementedError
+
+
+class Background:
+    """A call that goes on beside what the main thread does."""
+
+    def __init__(self, call):
+        self.call = call
+        self.error = None
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        try:
+            self.call()
+        except Exception as error:
+            self.error = error
+
+    def wait(self):
+        self.thread.join()
+        if self.error is not None:
+            raise self.error
 
 
 def names(nodes):
@@ -278,9 +300,18 @@ class Members(Fault):
         return f"{node.name} lost its disk; joins under its old name"
 
     def bring_in(self, node):
+        """Sometimes with a crash of the node or of the leader in the middle."""
         if not node.is_running():
             node.start()
-        self.world.cluster.join(node)
+        joining = Background(lambda: self.world.cluster.join(node))
+        if self.chance.random() < 0.5:
+            time.sleep(self.chance.choice((0, 0.05, 0.1, 0.2, 0.4, 2.2)))
+            victim = self.chance.choice((node, self.world.cluster.leader()))
+            if victim is not None and victim.is_running():
+                victim.kill()
+                self.world.say(f"kill -9 {victim.name} while {node.name} joins")
+                victim.start(wait=False)
+        joining.wait()
         node.in_service = True
 
     def end(self):
