@@ -214,7 +214,9 @@ class DiskFull(Fault):
         return world.why_no_full_disks
 
     def begin(self):
-        self.full = self.victims()
+        # Not in the middle of a start: that ends with a message then, and the next one has the room
+        # of the ballast.
+        self.full = [node for node in self.victims() if node.try_stats()]
         if not self.full:
             return None
         left = self.chance.choice((0, 1 << 20, 6 << 20))

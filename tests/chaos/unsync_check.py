@@ -209,6 +209,15 @@ class Forgets(unittest.TestCase):
         self.disk.lose_power()
         self.assertEqual(self.names(), ["a", "b"])
 
+    def test_on_a_full_disk_what_was_removed_gives_its_room_back(self):
+        self.write("a", b"x" * (4 << 20), sync=True)
+        self.disk.fill_to(0)
+        os.unlink(self.path("a"))
+        self.write("b", b"y" * (1 << 20))
+        self.assertEqual(self.read("b"), b"y" * (1 << 20))
+        self.assertGreater(os.statvfs(self.root).f_bavail, 0)
+        self.disk.give_back()
+
     def test_a_journal_of_names_makes_all_durable_with_any_sync(self):
         self.disk.journal_names()
         self.write("a", b"x")

@@ -35,6 +35,8 @@ namespace {
 using unsynced::Dropped;
 using unsynced::Journal;
 
+constexpr uint64_t kShortOfSpace = 32 << 20;
+
 int data_folder = -1;
 std::unique_ptr<Journal> journal;
 
@@ -179,7 +181,12 @@ int ReadDirectory(const char*, void* buffer, fuse_fill_dir_t fill, off_t, fuse_f
   return 0;
 }
 
-int Space(const char*, struct statvfs* space) { return Result(fstatvfs(data_folder, space)); }
+int Space(const char*, struct statvfs* space) {
+  if (fstatvfs(data_folder, space) != 0) return -errno;
+  if (space->f_bavail * space->f_frsize >= kShortOfSpace) return 0;
+  journal->MakeRoom();
+  return Result(fstatvfs(data_folder, space));
+}
 
 fuse_operations Operations() {
   fuse_operations operations{};

@@ -119,7 +119,10 @@ ssize_t Journal::Write(int fd, const char* bytes, size_t size, uint64_t offset) 
   File* file = Keep(fd);
   if (file == nullptr) return -EIO;
   if (const int error = KeepPages(file, offset, offset + size); error != 0) return error;
-  const ssize_t wrote = pwrite(fd, bytes, size, static_cast<off_t>(offset));
+  ssize_t wrote = pwrite(fd, bytes, size, static_cast<off_t>(offset));
+  if (wrote < 0 && errno == ENOSPC && MadeRoom()) {
+    wrote = pwrite(fd, bytes, size, static_cast<off_t>(offset));
+  }
   return wrote < 0 ? -errno : wrote;
 }
 
@@ -138,7 +141,11 @@ int Journal::Allocate(int fd, int mode, uint64_t offset, uint64_t size) {
   if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0) {  // content goes
     if (const int error = KeepPages(file, offset, offset + size); error != 0) return error;
   }
-  return Result(fallocate(fd, mode, static_cast<off_t>(offset), static_cast<off_t>(size)));
+  const auto allocate = [&] {
+    return Result(fallocate(fd, mode, static_cast<off_t>(offset), static_cast<off_t>(size)));
+  };
+  const int error = allocate();
+  return error == -ENOSPC && MadeRoom() ? allocate() : error;
 }
 
 void Journal::SyncFile(int fd) {
@@ -298,6 +305,19 @@ void Journal::SettleAll() {
   for (const Step& step : steps_) Settle(step);
   steps_.clear();
   ForgetUnlinked();
+}
+
+// False when nothing could be given back.
+bool Journal::MadeRoom() {
+  const bool holds = std::ranges::any_of(steps_, [](const Step& s) { return !s.held.empty(); });
+  if (lies_ || !holds) return false;
+  SettleAll();
+  return true;
+}
+
+void Journal::MakeRoom() {
+  const std::lock_guard lock(mutex_);
+  MadeRoom();
 }
 
 void Journal::SyncDirectory(int fd) {

@@ -72,6 +72,10 @@ class Journal {
   // Every sync makes all names durable, as those of ext4 and xfs do, beyond what POSIX asks for.
   void JournalNames(bool on);
 
+  // A disk that is nearly full: names are made durable, so that what was removed gives its room
+  // back, as file systems do that are short of space. Done by itself when there is no room at all.
+  void MakeRoom();
+
   // Takes back all that is not durable; with a seed, part of it: any sectors of the files, and the
   // last of the changes to names. A negative errno if the folder cannot be put right.
   int Drop(std::optional<uint64_t> some, Dropped* dropped);
@@ -111,6 +115,7 @@ class Journal {
   int NoteMade(Place place);
   void Settle(const Step& step);
   void SettleAll();
+  bool MadeRoom();
   void ForgetUnlinked();
   int TakeBack(const Step& step);
   static int Restore(const File& file, std::mt19937_64* chance);
