@@ -190,6 +190,7 @@ class World:
         problems = self.cluster.differences(self.protocol, sorted(self.history.keys))
         self.crowd.read_back(self.cluster.nodes)
         self.cluster.note_ends()
+        problems += self.cluster.end_well()
         problems += self.crowd.problems + self.cluster.surprises()
         self.history.close()
         verdict = history.check(self.args.binary, self.history.path)

@@ -165,6 +165,10 @@ class Cluster:
     def surprises(self):
         return [text for node in self.nodes for text in (*node.surprises, *node.alarms())]
 
+    def end_well(self):
+        """What is wrong with how the nodes end when they are asked to."""
+        return []
+
     def stop(self):
         for node in self.nodes:
             if node.is_running():
@@ -207,6 +211,12 @@ class ArimaCluster(Cluster):
             assert response.status in (200, 404, 409, 503, 504), response
             return response.status in (200, 404)
         wait_until(removed, f"{node.name} is removed", within_s, poll_s=0.2)
+
+    def end_well(self):
+        for node in self.nodes:
+            node.terminate()
+        codes = {node.name: node.wait_exit() for node in self.nodes}
+        return [f"{name}: exit code {code} on SIGTERM" for name, code in codes.items() if code]
 
     def contents(self, node, protocol, keys):
         found = {}
