@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import check_conformance  # noqa: E402
 import check_headers  # noqa: E402
 import check_includes  # noqa: E402
 import tidy  # noqa: E402
@@ -173,6 +174,50 @@ class CheckHeaders(Tree):
         self.assertEqual(check_headers.check(self.root, "true")[0], every - 1)
         self.write("src/base/error.cc", '#include <map>\n#include "base/error.h"\n')
         self.assertEqual(check_headers.check(self.root, "true")[0], every)
+
+
+class CheckConformance(Tree):
+    PITFALLS = ("\n# 2. Pitfalls\n 1 (S) A vote is durable.\n1b (S) Its request too.\n"
+                "\n# 3. Suite\n\n## 3.1 Files\n- campaign: an election.\n"
+                "confchange/testdata: joint_safety, zero (tables).\n\n## 3.2 Units\n")
+
+    def setUp(self):
+        super().setUp()
+        self.write("docs/design/raft.md", self.PITFALLS)
+        self.write("src/raft/a_test.cc",
+                   "TEST(Election, IsWon) {}\nTYPED_TEST(\n    Log, Ends) {}\n")
+        self.write("src/raft/testdata/campaign.txt", "# Fact.\ncampaign 1\n----\nleader\n")
+        self.write("src/sim/checker.h", "//   I1 one leader\n")
+        self.write("tests/test_restart.py", "\nclass Alone(T):\n    def test_back(self):\n")
+        self.page()
+
+    def page(self, cell="`Election.IsWon`, `Log.Ends`, `campaign.txt:4`; I1", pitfalls=("1", "1b"),
+             scenarios=("campaign", "joint_safety", "zero")):
+        text = "\n## Pitfalls\n" + "".join(f"| {n} | rule | {cell} |\n" for n in pitfalls)
+        text += "\n## Scenarios\n" + "".join(f"| {name} | fact |\n" for name in scenarios)
+        self.write(check_conformance.PAGE, text + "\n## Subjects\n")
+
+    def assert_found(self, expected, **page):
+        self.page(**page)
+        problems = check_conformance.check(self.root)
+        self.assertTrue(problems, "nothing found")
+        self.assertIn(expected, problems[0])
+
+    def test_what_exists_is_fine(self):
+        self.assertEqual(check_conformance.check(self.root), [])
+        self.page("suite `Election` in `src/raft/a_test.cc`, `restart.Alone.test_back`")
+        self.assertEqual(check_conformance.check(self.root), [])
+
+    def test_what_does_not_exist_is_found(self):
+        for cell in ["`Election.IsLost`", "`campaign.txt:3`", "`campaign.txt:9`", "`gone.txt:1`",
+                     "`restart.Alone.test_gone`", "`restart.Other.test_back`",
+                     "`gone.Alone.test_back`", "`src/raft/gone.cc`", "`some words`", "I99"]:
+            with self.subTest(cell):
+                self.assert_found("", cell=cell)
+
+    def test_what_has_no_row_is_found(self):
+        self.assert_found("pitfall 1b has no row", pitfalls=("1",))
+        self.assert_found("scenario zero has no row", scenarios=("campaign", "joint_safety"))
 
 
 if __name__ == "__main__":
