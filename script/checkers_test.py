@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Proof that the checkers of the house fail on what they are there to find."""
 
+import importlib.machinery
+import importlib.util
 import os
 import sys
 import tempfile
@@ -218,6 +220,44 @@ class CheckConformance(Tree):
     def test_what_has_no_row_is_found(self):
         self.assert_found("pitfall 1b has no row", pitfalls=("1",))
         self.assert_found("scenario zero has no row", scenarios=("campaign", "joint_safety"))
+
+
+class Coverage(unittest.TestCase):
+    """script/coverage: what it counts, and when it says no."""
+
+    @classmethod
+    def setUpClass(cls):
+        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "coverage")
+        loader = importlib.machinery.SourceFileLoader("coverage_script", path)
+        spec = importlib.util.spec_from_loader("coverage_script", loader)
+        cls.script = importlib.util.module_from_spec(spec)
+        sys.dont_write_bytecode = True  # nothing is left beside the script
+        loader.exec_module(cls.script)
+
+    def lcov(self, **files):
+        text = ""
+        for name, lines in files.items():
+            path = os.path.join(self.script.ROOT, "src", "raft", name)
+            text += f"SF:{path}\n" + "".join(f"DA:{n},{hits}\n" for n, hits in lines.items())
+        return text.replace("_cc", ".cc") + "end_of_record\n"
+
+    def test_lines_of_the_product_count_once_if_anything_reached_them(self):
+        text = self.lcov(core_cc={1: 0, 2: 5}) + self.lcov(core_cc={1: 3, 2: 0, 3: 0})
+        text += self.lcov(core_test_cc={1: 9}) + "SF:/usr/include/map\nDA:1,1\n"
+        self.assertEqual(self.script.read_lcov(text),
+                         {"raft/core.cc": {1: True, 2: True, 3: False}})
+
+    def test_a_folder_below_its_aim_fails(self):
+        def reached(share):
+            lines = {n: n < share for n in range(100)}
+            with open(os.devnull, "w", encoding="ascii") as nothing:
+                stdout, sys.stdout = sys.stdout, nothing
+                try:
+                    return self.script.report({"raft/core.cc": lines})
+                finally:
+                    sys.stdout = stdout
+        self.assertTrue(reached(95))
+        self.assertFalse(reached(94))
 
 
 if __name__ == "__main__":
