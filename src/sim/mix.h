@@ -14,4 +14,7 @@ inline uint64_t Mix(uint64_t hash, uint64_t value) {
   return z == 0 ? 1 : z;
 }
 
+// The seed of one subject of a run.
+inline uint64_t Split(uint64_t seed, uint64_t subject) { return Mix(Mix(1, seed), subject); }
+
 }  // namespace arima::sim

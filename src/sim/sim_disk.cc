@@ -1,6 +1,7 @@
 #include "sim/sim_disk.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
 
@@ -42,6 +43,15 @@ void SimDisk::CompactTo(Index index) {
                  entries_.begin() + static_cast<std::ptrdiff_t>(index - snapshot_.index));
   snapshot_ = EntryId{term, index};
   std::erase_if(conf_indexes_, [&](Index i) { return i <= index; });
+}
+
+void SimDisk::Load(const raft::HardState& hard_state, EntryId snapshot,
+                   std::vector<Entry> entries) {
+  Format(hard_state, snapshot);
+  entries_ = std::move(entries);
+  for (const Entry& entry : entries_) {
+    if (entry.kind == raft::EntryKind::kConf) conf_indexes_.push_back(entry.index);
+  }
 }
 
 void SimDisk::Crash(SeededRandom* random) {

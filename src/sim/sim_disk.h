@@ -19,6 +19,11 @@ class SimDisk {
   void Format(raft::HardState hard_state, raft::EntryId snapshot);
   void Complete(const raft::Write& write);
   void CompactTo(raft::Index index);
+  // What was completed without a sync is durable now, too.
+  void SyncAll() { synced_ = newest_; }
+  // Becomes what a recovery has found.
+  void Load(const raft::HardState& hard_state, raft::EntryId snapshot,
+            std::vector<raft::Entry> entries);
   // The process is gone: completed but unsynced commits may be, too.
   void Crash(SeededRandom* random);
   // Recovery found a state machine that has switched to a snapshot which this log does not know
@@ -27,6 +32,8 @@ class SimDisk {
 
   // What is certain to be found after a crash.
   const raft::HardState& hard_state() const { return synced_; }
+  // As completed; its commit may be lost in a crash.
+  const raft::HardState& newest() const { return newest_; }
   raft::EntryId snapshot() const { return snapshot_; }
   raft::Index last() const { return snapshot_.index + entries_.size(); }
   std::span<const raft::Entry> entries() const { return entries_; }

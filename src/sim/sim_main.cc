@@ -1,5 +1,6 @@
 #include "sim/sim_main.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <cstdio>
@@ -8,8 +9,10 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/hex.h"
 #include "sim/history_command.h"
-#include "sim/simulator.h"
+#include "sim/minimize.h"
+#include "sim/mix.h"
 
 namespace arima::sim {
 namespace {
@@ -17,8 +20,10 @@ namespace {
 struct Arguments {
   uint64_t first = 0;
   uint64_t last = 0;
-  uint64_t events_max = 0;
+  SimOptions options;  // but seed and trace
   bool trace = false;
+  bool quiet = false;
+  bool minimize = false;
 };
 
 std::optional<uint64_t> Number(std::string_view text) {
@@ -26,6 +31,14 @@ std::optional<uint64_t> Number(std::string_view text) {
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return number;
+}
+
+template <class T>
+bool Positive(std::string_view text, uint64_t max, T* out) {
+  const std::optional<uint64_t> number = Number(text);
+  if (!number || *number == 0 || *number > max) return false;
+  *out = static_cast<T>(*number);
+  return true;
 }
 
 // "A..B" or one number.
@@ -40,32 +53,71 @@ bool Range(std::string_view text, Arguments* arguments) {
   return true;
 }
 
+Status Without(std::string_view text, Overrides* overrides) {
+  while (true) {
+    const std::string name(text.substr(0, text.find(',')));
+    if (!IsFaultClass(name)) {
+      std::string known;
+      for (const std::string& one : FaultClassNames()) known += " " + one;
+      return Fail(Code::kInvalidArgument, "--without cannot be " + name + "; there are:" + known);
+    }
+    overrides->without.push_back(name);
+    if (text.size() == name.size()) return {};
+    text.remove_prefix(name.size() + 1);
+  }
+}
+
+// One flag with a value. kNotFound: there is no such flag.
+Status TakeValue(const std::string& flag, const std::string& value, Arguments* arguments) {
+  SimOptions& options = arguments->options;
+  constexpr uint64_t kMany = 1'000'000'000'000;
+  bool good = true;
+  if (flag == "--seed") {
+    good = Range(value, arguments) && arguments->first == arguments->last;
+  } else if (flag == "--seeds") {
+    good = Range(value, arguments);
+  } else if (flag == "--level") {
+    const std::optional<uint64_t> level = Number(value);
+    good = level && *level <= kLevelMax;
+    options.level = static_cast<uint32_t>(level.value_or(0));
+  } else if (flag == "--until") {
+    good = Positive(value, kMany, &options.until_ms);
+  } else if (flag == "--events") {
+    good = Positive(value, kMany, &options.overrides.events);
+  } else if (flag == "--clients") {
+    good = Positive(value, UINT32_MAX, &options.overrides.clients);
+  } else if (flag == "--voters") {
+    good = Positive(value, UINT32_MAX, &options.overrides.voters);
+  } else if (flag == "--without") {
+    return Without(value, &options.overrides);
+  }
+  if (!good) return Fail(Code::kInvalidArgument, flag + " cannot be " + value);
+  return {};
+}
+
 Result<Arguments> Parse(const std::vector<std::string>& args) {
+  constexpr std::string_view kWithValue[] = {"--seed",   "--seeds",   "--level",  "--until",
+                                             "--events", "--clients", "--voters", "--without"};
   Arguments arguments;
   bool seeded = false;
   for (size_t i = 0; i < args.size(); ++i) {
     const std::string& flag = args[i];
     if (flag == "--trace") {
       arguments.trace = true;
-      continue;
-    }
-    if (flag != "--seed" && flag != "--seeds" && flag != "--level" && flag != "--events") {
+    } else if (flag == "--quiet") {
+      arguments.quiet = true;
+    } else if (flag == "--minimize") {
+      arguments.minimize = true;
+    } else if (std::ranges::find(kWithValue, flag) == std::end(kWithValue)) {
       return Fail(Code::kInvalidArgument, "unknown argument " + flag);
-    }
-    if (++i == args.size()) return Fail(Code::kInvalidArgument, flag + " needs a value");
-    const std::string& value = args[i];
-    bool good = true;
-    if (flag == "--level") {
-      good = value == "0";
-    } else if (flag == "--events") {
-      std::optional<uint64_t> events = Number(value);
-      good = events && *events > 0;
-      arguments.events_max = events.value_or(0);
+    } else if (++i == args.size()) {
+      return Fail(Code::kInvalidArgument, flag + " needs a value");
     } else {
-      good = Range(value, &arguments) && (flag == "--seeds" || arguments.first == arguments.last);
-      seeded = true;
+      if (Status taken = TakeValue(flag, args[i], &arguments); !taken) {
+        return std::unexpected(taken.error());
+      }
+      seeded = seeded || flag.starts_with("--seed");
     }
-    if (!good) return Fail(Code::kInvalidArgument, flag + " cannot be " + value);
   }
   if (!seeded) return Fail(Code::kInvalidArgument, "--seed S or --seeds A..B is missing");
   if (arguments.trace && arguments.first != arguments.last) {
@@ -74,59 +126,106 @@ Result<Arguments> Parse(const std::vector<std::string>& args) {
   return arguments;
 }
 
-std::string ReplayCommand(uint64_t seed, uint64_t events_max) {
-  std::string command = "arima sim --seed " + std::to_string(seed);
-  if (events_max != 0) command += " --events " + std::to_string(events_max);
-  return command;
+std::string ReplayCommand(const SimOptions& options) {
+  std::string command = "arima sim --seed " + std::to_string(options.seed);
+  if (options.level != 0) command += " --level " + std::to_string(options.level);
+  if (options.until_ms != 0) command += " --until " + std::to_string(options.until_ms);
+  return command + ToFlags(options.overrides);
 }
 
-// An assertion in the core ends the process; the hook has no arguments, so the seed lies here.
-uint64_t running_seed = 0;
-uint64_t running_events_max = 0;
+// An assertion in the core ends the process; the hook has no arguments, so the run lies here.
+const SimOptions* running = nullptr;
 
 void PrintRunningSeed() {
-  std::fprintf(stderr, "simulated run of seed %llu failed; repeat it with: %s --trace\n",
-               static_cast<unsigned long long>(running_seed),
-               ReplayCommand(running_seed, running_events_max).c_str());
+  if (running == nullptr) return;
+  std::fprintf(stderr, "simulated run of seed %llu failed (arima %s); repeat it with: %s --trace\n",
+               static_cast<unsigned long long>(running->seed), ARIMA_VERSION,
+               ReplayCommand(*running).c_str());
 }
 
-bool RunSeed(uint64_t seed, const Arguments& arguments, std::ostream& out, std::ostream& err) {
-  running_seed = seed;
-  SimOptions options;
-  options.seed = seed;
-  options.events_max = arguments.events_max;
-  if (arguments.trace) options.trace = [&](const std::string& line) { out << line << "\n"; };
-  const SimResult result = Run(options);
-  out << "seed " << seed << " " << Summary(result) << "\n";
-  if (!result.ok) {
-    err << "seed " << seed << " failed: " << result.failure
-        << "\nrepeat it with: " << ReplayCommand(seed, arguments.events_max) << " --trace\n";
+class Runner {
+ public:
+  Runner(const Arguments& arguments, std::ostream& out, std::ostream& err,
+         const std::function<SimResult(const SimOptions&)>& run)
+      : arguments_(arguments), out_(out), err_(err), run_(run) {}
+
+  int Run() {
+    uint64_t seeds = 0;
+    for (uint64_t seed = arguments_.first;; ++seed) {
+      RunSeed(seed);
+      ++seeds;
+      if (seed == arguments_.last) break;
+    }
+    out_ << (failed_ == 0 ? "ok" : "FAILED") << " level=" << arguments_.options.level
+         << " seeds=" << seeds << " failed=" << failed_ << " events=" << events_
+         << " digest=" << ToHex(digest_) << "\n";
+    return failed_ == 0 ? 0 : 1;
   }
-  return result.ok;
-}
+
+ private:
+  SimResult Watched(const SimOptions& options) {
+    running = &options;
+    SimResult result = run_(options);
+    running = nullptr;
+    return result;
+  }
+
+  void RunSeed(uint64_t seed) {
+    SimOptions options = arguments_.options;
+    options.seed = seed;
+    if (arguments_.trace) options.trace = [this](const std::string& line) { out_ << line << "\n"; };
+    const SimResult result = Watched(options);
+    digest_ = Mix(digest_, result.digest);
+    events_ += result.events;
+    if (!arguments_.quiet || !result.ok) {
+      out_ << "seed " << seed << " " << Summary(options, result) << "\n";
+    }
+    if (result.ok) return;
+    err_ << "seed " << seed << " failed (arima " << ARIMA_VERSION << "): " << result.failure
+         << "\nrepeat it with: " << ReplayCommand(options) << " --trace\n";
+    if (++failed_ == 1 && arguments_.minimize) Shrink(options);
+  }
+
+  void Shrink(SimOptions options) {
+    options.trace = nullptr;
+    const Minimized smallest =
+        Minimize(options, [this](const SimOptions& smaller) { return Watched(smaller); });
+    err_ << "smallest of " << smallest.runs << " runs: " << smallest.result.failure
+         << "\nrepeat it with: " << ReplayCommand(smallest.options) << " --trace\n";
+  }
+
+  const Arguments& arguments_;
+  std::ostream& out_;
+  std::ostream& err_;
+  const std::function<SimResult(const SimOptions&)>& run_;
+  uint64_t failed_ = 0;
+  uint64_t events_ = 0;
+  uint64_t digest_ = 1;
+};
 
 }  // namespace
 
-int Main(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
+int Main(const std::vector<std::string>& args, std::ostream& out, std::ostream& err,
+         const std::function<SimResult(const SimOptions&)>& run) {
   if (!args.empty() && args.front() == "--check-history") {
     return CheckHistoryFile({args.begin() + 1, args.end()}, out, err);
   }
   const Result<Arguments> arguments = Parse(args);
   if (!arguments) {
     err << "arima sim: " << arguments.error().message
-        << "\nusage: arima sim --seed S | --seeds A..B [--level 0] [--events N] [--trace]\n"
-           "       arima sim --check-history FILE\n";
+        << "\nusage: arima sim --seed S | --seeds A..B [--level 0|1] [--until MS] [--trace]"
+           " [--quiet]\n                 [--minimize] [--without FAULT,...] [--clients N]"
+           " [--voters N] [--events N]\n       arima sim --check-history FILE\n";
     return 2;
   }
-  running_events_max = arguments->events_max;
   SetAssertHook(PrintRunningSeed);
-  bool ok = true;
-  for (uint64_t seed = arguments->first;; ++seed) {
-    ok = RunSeed(seed, *arguments, out, err) && ok;
-    if (seed == arguments->last) break;
-  }
+  const int code = Runner(*arguments, out, err, run).Run();
   SetAssertHook(nullptr);
-  return ok ? 0 : 1;
+  return code;
+}
+
+int Main(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
+  return Main(args, out, err, Run);
 }
 
 }  // namespace arima::sim

@@ -2,22 +2,34 @@
 //
 //   --seed S             one run
 //   --seeds A..B         runs for each seed of [A, B]
-//   --level 0            the core alone; the only level so far
-//   --events N           core events before everything heals, instead of a number from the seed
+//   --level L            0 (the core alone, the default) or 1 (core and raft log)
+//   --until T            ends each run at T ms of virtual time
 //   --trace              one line per event, before the summary; with --seed only
+//   --quiet              no line per run that passes
+//   --minimize           shrinks the first failing run, and prints the command of the smallest
+//   --without F,G        without these classes of faults; a wrong name lists all
+//   --clients N          no more clients than this
+//   --voters N           no more voters than this at the beginning
+//   --events N           core events before everything heals, instead of a number from the seed
 //   --check-history FILE no run: judges a recorded history (sim/history_command.h)
 //
-// Prints one line per run that is the same on every machine. A failing run also prints the command
-// that repeats it. Returns 0 if all runs passed, 1 if one failed, 2 if the arguments are wrong.
+// Prints one line per run and one for all of them, which are the same on every machine. A failing
+// run also prints the version and the command that repeats it. Returns 0 if all runs passed, 1 if
+// one failed, 2 if the arguments are wrong.
 #pragma once
 
+#include <functional>
 #include <ostream>
 #include <string>
 #include <vector>
 
+#include "sim/simulator.h"
+
 namespace arima::sim {
 
-// `args` are those behind `arima sim`.
+// `args` are those behind `arima sim`. `run` is for tests.
+int Main(const std::vector<std::string>& args, std::ostream& out, std::ostream& err,
+         const std::function<SimResult(const SimOptions&)>& run);
 int Main(const std::vector<std::string>& args, std::ostream& out, std::ostream& err);
 
 }  // namespace arima::sim

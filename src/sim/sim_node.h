@@ -10,6 +10,7 @@
 
 #include "raft/core.h"
 #include "sim/sim_disk.h"
+#include "sim/sim_log.h"
 #include "sim/sim_machine.h"
 
 namespace arima::sim {
@@ -36,13 +37,15 @@ struct SimNode {
   raft::Config config;
   std::unique_ptr<raft::Core> core;  // null while down
   uint32_t life = 0;                 // counts starts; events of an older life are void
-  bool gone = false;                 // switched off for good after its removal
+  bool gone = false;                 // switched off for good
+  bool lost = false;                 // because it lost acknowledged entries; else after its removal
   raft::Disabled disabled = raft::Disabled::kNone;  // as the identity file has it
   uint64_t paused_until_ns = 0;
   uint64_t tick_ns = 0;  // own idea of how long a tick is
   uint64_t clock_offset_ns = 0;
 
-  SimDisk disk;
+  SimDisk disk;  // what is certain to be found in the log after a crash now
+  std::unique_ptr<SimLog> log;
   SimMachine machine;
 
   // In the order of seq; the first `syncing` of them are on their way to the disk.
@@ -51,6 +54,8 @@ struct SimNode {
   std::deque<ApplyWork> applies;
   bool applying = false;
   bool drain_planned = false;
+  bool attest_planned = false;
+  bool log_full = false;  // as the core was told
 
   std::vector<WaitingWrite> waiting_writes;
   std::vector<WaitingRead> waiting_reads;

@@ -5,6 +5,9 @@
 
 #include "base/assert.h"
 #include "raft/describe.h"
+#include "sim/mix.h"
+#include "sim/model_log.h"
+#include "sim/wal_log.h"
 
 namespace arima::sim {
 
@@ -16,8 +19,6 @@ namespace {
 
 constexpr uint64_t kDigestEvery = 10'000;  // events
 constexpr uint64_t kLoopsPerEventMax = 50;
-
-uint64_t Split(uint64_t seed, uint64_t subject) { return Mix(Mix(1, seed), subject); }
 
 raft::MemberInfo Info(MemberId id) {
   raft::MemberInfo info;
@@ -42,13 +43,13 @@ ConfState FirstConf(uint32_t voters, uint32_t learners) {
 
 Simulation::Simulation(const SimOptions& options)
     : options_(options),
-      swarm_random_(Split(options.seed, 1)),
-      swarm_(DrawSwarm(&swarm_random_)),
+      swarm_(SwarmOf(options)),
       disk_random_(Split(options.seed, 2)),
       fault_random_(Split(options.seed, 3)),
       operator_random_(Split(options.seed, 4)),
       client_random_(Split(options.seed, 5)),
       node_random_(Split(options.seed, 6)),
+      damage_random_(Split(options.seed, 8)),
       network_(&swarm_, Split(options.seed, 7)),
       membership_(&verdict_),
       logs_(&verdict_),
@@ -56,7 +57,7 @@ Simulation::Simulation(const SimOptions& options)
       states_(&verdict_),
       durability_(&verdict_, &membership_),
       reads_(&verdict_),
-      events_max_(options.events_max != 0 ? options.events_max : swarm_.events_max),
+      events_max_(swarm_.events_max),
       clients_(swarm_.clients) {}
 
 SimResult Simulation::Run() {
@@ -64,6 +65,7 @@ SimResult Simulation::Run() {
   uint64_t loops = 0;
   uint64_t digest_at = kDigestEvery;
   while (phase_ != Phase::kDone && verdict_.ok() && !events_.empty()) {
+    if (options_.until_ms != 0 && events_.NextTime() >= options_.until_ms * kMillisecond) break;
     auto [time_ns, event] = events_.Pop();
     now_ns_ = time_ns;
     Dispatch(event);
@@ -133,6 +135,9 @@ void Simulation::Dispatch(const Event& event) {
     case EventType::kDisk:
       OnDisk(node);
       break;
+    case EventType::kAttest:
+      OnAttest(node);
+      break;
     case EventType::kApply:
       OnApply(node);
       break;
@@ -166,12 +171,13 @@ void Simulation::Bootstrap() {
   membership_.Bootstrap(conf);
   for (const auto& [id, info] : conf.members) {
     SimNode& node = AddNode(id);
-    node.disk.Format({start.term, MemberId(0), start.index}, start);
+    node.log->Format({start.term, MemberId(0), start.index}, start);
     node.machine.Format({start, 1, conf});
   }
   for (SimNode& node : nodes_) Start(node);
   for (uint32_t client = 0; client < clients_.size(); ++client) PlanClient(client);
   PlanFault();
+  PlanDiskFault();
   PlanCompaction();
   PlanOperator();
 }
@@ -185,69 +191,91 @@ SimNode& Simulation::AddNode(MemberId id) {
   node.tick_ns = node.config.tick_ns / 1000 * node_random_.Between(995, 1005);
   node.clock_offset_ns = kSecond + node_random_.Below(1000) * kSecond;
   durability_.AddDisk(&node.disk);
+  if (options_.level == 0) {
+    node.log = std::make_unique<ModelLog>(&node.disk, &disk_random_);
+  } else {
+    node.log = std::make_unique<WalLog>(&node.disk, &swarm_.disk, &verdict_,
+                                        "node " + std::to_string(id.value),
+                                        Split(options_.seed, 1'000 + id.value));
+  }
   return node;
 }
 
-raft::InitialState Simulation::Recover(SimNode& node) {
+std::optional<raft::InitialState> Simulation::Recover(SimNode& node) {
   const EntryId applied = node.machine.durable().applied;
-  const bool ahead = applied.index > node.disk.last() || !node.disk.Covers(applied);
-  if (ahead) {
+  const SimLog::Outcome found = node.log->Recover(applied);
+  if (found == SimLog::Outcome::kDamaged) LoseForGood(node);
+  if (found != SimLog::Outcome::kDone || !verdict_.ok()) return std::nullopt;
+  if (node.disk.snapshot().index >= node.machine.unconfirmed_install()) {
+    node.machine.ConfirmInstall(node.disk.snapshot().index);
+  }
+  if (!node.disk.Covers(applied)) {
     // Legal only between the switch to a snapshot and the log's reset (raft.md 4.6 R7).
     if (node.machine.unconfirmed_install() != applied.index) {
       verdict_.Fail("I9 stable is durable", "node " + std::to_string(node.id().value) +
                                                 " recovers a state machine at " +
                                                 Describe(applied) + " that its log does not have");
     }
-    node.disk.ResetTo(applied);
+    if (node.log->ResetTo(applied) != SimLog::Outcome::kDone) return std::nullopt;
     node.machine.ConfirmInstall(applied.index);
   }
-  raft::InitialState initial = node.disk.Recover(applied.index, node.machine.durable().conf);
+  raft::InitialState initial = node.log->Initial(applied.index, node.machine.durable().conf);
   initial.disabled = node.disabled;
   return initial;
 }
 
 void Simulation::Start(SimNode& node) {
   ARIMA_ASSERT(!node.up() && !node.gone, node.id());
+  const std::optional<raft::InitialState> initial = Recover(node);
+  if (!verdict_.ok() || node.gone) return;
+  if (!initial) {
+    PlanStart(node);
+    return;
+  }
   ++node.life;
   node.config.life = node.life;
   node.config.seed = node_random_.Next();
-  raft::InitialState initial = Recover(node);
-  if (!verdict_.ok()) return;
   const size_t index = IndexOf(node);
   logs_.OnStart(index, node.disk.snapshot(), node.disk.entries());
-  elections_.OnStart(node.id(), initial.hard_state.term);
+  elections_.OnStart(node.id(), initial->hard_state.term);
   states_.OnStart(node.id(), node.machine.current().applied.index, node.machine.current().hash);
-  node.commit = initial.hard_state.commit;
-  node.core = std::make_unique<raft::Core>(node.config, initial, now_ns_ + node.clock_offset_ns);
+  node.commit = initial->hard_state.commit;
+  node.core = std::make_unique<raft::Core>(node.config, *initial, now_ns_ + node.clock_offset_ns);
   raft::CoreStatus status = node.core->Status();
   node.soft = status.soft;
   node.conf = status.conf;
   if (tracing()) Trace("start " + std::to_string(node.id().value) + " " + Describe(node.soft));
   Post(node_random_.Below(node.tick_ns), EventType::kTick, node);
   PlanFlush(node);
+  PlanPrepare(node);
   Drain(node);
 }
 
-void Simulation::Crash(SimNode& node) {
+void Simulation::StartAgain(SimNode& node) {
+  if (!node.up() && !node.gone) Start(node);
+}
+
+void Simulation::PlanStart(SimNode& node) {
+  At(DrawDelay(&damage_random_, 50 * kMillisecond), [this, &node] { StartAgain(node); });
+}
+
+void Simulation::Crash(SimNode& node, bool power) {
   ARIMA_ASSERT(node.up(), node.id());
   if (tracing()) Trace("crash " + std::to_string(node.id().value));
   ++result_.crashes;
   node.core.reset();
-  // The log is one stream: of what was not synced, some first part may have reached the disk.
-  const size_t kept = disk_random_.Below(node.writes.size() + 1);
-  for (size_t i = 0; i < kept; ++i) {
-    if (node.writes[i].reset) node.machine.ConfirmInstall(node.writes[i].reset->index);
-    node.disk.Complete(node.writes[i]);
-  }
-  node.disk.Crash(&disk_random_);
+  const std::vector<raft::Write> under_way = TakeWrites(node, node.syncing);
+  const std::vector<raft::Write> queued = TakeWrites(node, node.writes.size());
+  node.log->Crash(under_way, queued, power);
   // The identity file is written soon after the core says so, or not in time.
   if (disk_random_.Percent(50)) node.disabled = node.soft.disabled;
   node.machine.Crash();
-  node.writes.clear();
   node.syncing = 0;
   node.applies.clear();
   node.applying = false;
   node.drain_planned = false;
+  node.attest_planned = false;
+  node.log_full = false;
   node.paused_until_ns = 0;
   node.waiting_writes.clear();
   node.waiting_reads.clear();
@@ -259,6 +287,7 @@ void Simulation::Crash(SimNode& node) {
 void Simulation::MixDigests() {
   for (const SimNode& node : nodes_) {
     result_.digest = Mix(result_.digest, node.up() ? node.core->Digest() : 0);
+    if (options_.level > 0) result_.digest = Mix(result_.digest, node.log->Digest());
   }
   result_.digest = Mix(result_.digest, logs_.committed_hash());
   result_.digest = Mix(result_.digest, now_ns_);
@@ -266,6 +295,7 @@ void Simulation::MixDigests() {
 
 SimResult Simulation::Finish() {
   MixDigests();
+  for (const SimNode& node : nodes_) result_.log += node.log->counters();
   result_.ok = verdict_.ok();
   result_.failure = verdict_.text();
   result_.virtual_ms = now_ns_ / kMillisecond;

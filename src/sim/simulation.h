@@ -2,7 +2,8 @@
 //
 // One class, because everything meets in the event loop; its parts lie in one file each:
 //   simulation.cc          the loop, starting and stopping nodes, the run's two phases
-//   simulation_node.cc     what a driver does with a core: inputs, outputs, disk, applier
+//   simulation_node.cc     what a driver does with a core: inputs, outputs, applier
+//   simulation_disk.cc     the log writer, its helpers, and faults of disks
 //   simulation_faults.cc   the nemesis and the operator who changes the membership
 //   simulation_clients.cc  reads and writes
 //   simulation_heal.cc     healing, and what must be true afterwards
@@ -15,6 +16,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -42,7 +44,7 @@ class Simulation {
 
  private:
   // ---- events
-  enum class EventType : uint8_t { kTick, kMessage, kDisk, kApply, kDrain, kTask };
+  enum class EventType : uint8_t { kTick, kMessage, kDisk, kAttest, kApply, kDrain, kTask };
   struct Event {
     EventType type = EventType::kTick;
     uint32_t node = 0;  // index; kTask: unused
@@ -74,8 +76,12 @@ class Simulation {
   void Bootstrap();
   SimNode& AddNode(raft::MemberId id);
   void Start(SimNode& node);
-  raft::InitialState Recover(SimNode& node);
-  void Crash(SimNode& node);
+  // Start, unless it runs already or never will again.
+  void StartAgain(SimNode& node);
+  void PlanStart(SimNode& node);
+  std::optional<raft::InitialState> Recover(SimNode& node);
+  // `power`: its machine loses what it had not written.
+  void Crash(SimNode& node, bool power);
   void MixDigests();
   SimResult Finish();
   void Trace(const std::string& line);
@@ -96,8 +102,6 @@ class Simulation {
                   bool leading);
   void NoteConf(SimNode& node, std::shared_ptr<const raft::ConfState> conf);
   void Send(SimNode& node, raft::Message&& message);
-  void StartSync(SimNode& node);
-  void OnDisk(SimNode& node);
   void StartApply(SimNode& node);
   void OnApply(SimNode& node);
   void ApplyItems(SimNode& node, const ApplyWork& work);
@@ -105,6 +109,22 @@ class Simulation {
   void Load(SimNode& node, const raft::LoadEntries& load);
   void MakeSnapshot(SimNode& node, const raft::SnapshotRequest& request);
   void StreamSnapshot(SimNode& from, const raft::Message& control);
+
+  // ---- simulation_disk.cc
+  void StartSync(SimNode& node);
+  static std::vector<raft::Write> TakeWrites(SimNode& node, size_t count);
+  void OnDisk(SimNode& node);
+  void Complete(SimNode& node, raft::Write&& write);
+  void TellSpace(SimNode& node, bool full);
+  void PlanAttest(SimNode& node);
+  void OnAttest(SimNode& node);
+  void PlanPrepare(SimNode& node);
+  void PlanDiskFault();
+  void InjectDiskFault();
+  void FillDisk(SimNode& node);
+  bool MayDamage(const SimNode& node) const;
+  void LoseForGood(SimNode& node);
+  const SimNode* LostMember(const raft::ConfState& conf) const;
 
   // ---- simulation_faults.cc
   void PlanFault();
@@ -140,13 +160,13 @@ class Simulation {
 
   const SimOptions options_;
   Verdict verdict_;
-  SeededRandom swarm_random_;
   const Swarm swarm_;
   SeededRandom disk_random_;
   SeededRandom fault_random_;
   SeededRandom operator_random_;
   SeededRandom client_random_;
   SeededRandom node_random_;
+  SeededRandom damage_random_;
   SimNetwork network_;
 
   MembershipChecker membership_;
@@ -169,6 +189,7 @@ class Simulation {
   std::vector<Client> clients_;
   std::unordered_map<uint64_t, MachineState> snapshots_;  // by snapshot id; looked up, never walked
   uint64_t next_snapshot_id_ = 1;
+  raft::MemberId spoiled_;  // whose disk was damaged last
   SimResult result_;
 };
 

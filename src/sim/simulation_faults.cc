@@ -1,8 +1,9 @@
 // The nemesis, and the operator who changes the membership.
 //
 // Nothing here can lose data for good: disks survive, so however many nodes crash, every
-// acknowledged write must still be there. A removed node is switched off only when the removal is
-// durable on a quorum of what remains, as a careful operator would do.
+// acknowledged write must still be there (what damages disks is in simulation_disk.cc). A removed
+// node is switched off only when the removal is durable on a quorum of what remains, as a careful
+// operator would do.
 
 #include <algorithm>
 #include <array>
@@ -106,10 +107,8 @@ void Simulation::CrashOne() {
   SimNode* node = fault_random_.Percent(50) ? AnyLeader() : AnyNode(true);
   if (node == nullptr) return;
   if (node->soft.role == raft::Role::kLeader) LoseLeaderContact(*node);
-  Crash(*node);
-  At(DrawDelay(&fault_random_, 500 * kMillisecond), [this, node] {
-    if (!node->up() && !node->gone) Start(*node);
-  });
+  Crash(*node, /*power=*/options_.level > 0 && damage_random_.Percent(50));
+  At(DrawDelay(&fault_random_, 500 * kMillisecond), [this, node] { StartAgain(*node); });
 }
 
 void Simulation::LoseLeaderContact(const SimNode& leader) {
@@ -123,11 +122,15 @@ void Simulation::LoseLeaderContact(const SimNode& leader) {
 
 void Simulation::PowerLoss() {
   for (SimNode& node : nodes_) {
-    if (node.up()) Crash(node);
+    if (node.up()) {
+      Crash(node, /*power=*/true);
+    } else if (options_.level > 0) {
+      node.log->Crash({}, {}, /*power=*/true);  // the machine, not the process
+    }
   }
   for (SimNode& node : nodes_) {
     At(DrawDelay(&fault_random_, 200 * kMillisecond), [this, &node] {
-      if (!node.up() && !node.gone && node.life > 0) Start(node);
+      if (node.life > 0) StartAgain(node);
     });
   }
 }
@@ -199,7 +202,7 @@ void Simulation::PlanCompaction() {
     const uint64_t keep = disk_random_.Below(swarm_.compact_keep + 1);
     const Index target(durable > keep ? durable - keep : 0);
     if (target <= node->disk.snapshot().index || target > node->disk.last()) return;
-    node->disk.CompactTo(target);
+    node->log->CompactTo(target);
     logs_.OnCompact(IndexOf(*node), target);
     if (tracing()) {
       Trace("compact " + std::to_string(node->id().value) + " to " + std::to_string(target.value));
@@ -233,6 +236,9 @@ void Simulation::Operate() {
   if (conf.joint()) {
     // Nobody but the operator leaves an explicit joint configuration.
     if (conf.auto_leave && operator_random_.Percent(80)) return;
+  } else if (const SimNode* lost = LostMember(conf)) {
+    propose.change.changes.push_back({ConfOp::kRemove, conf.members.at(lost->id())});
+    propose.force = true;
   } else if (phase_ == Phase::kFaults) {
     propose.change = DrawChange(conf);
     propose.force = operator_random_.Percent(20);
@@ -253,6 +259,8 @@ raft::ConfChange Simulation::DrawChange(const ConfState& conf) {
     change.changes.push_back({op, std::move(info)});
   };
   const bool room = nodes_.size() < swarm_.members_max;
+  // Where disks lose data, nobody else may be taken out (simulation_disk.cc).
+  const bool careful = swarm_.disk.damage;
   const uint64_t kind = operator_random_.Below(100);
   if (kind < 10) {
     change.transition = raft::ConfTransition::kJointExplicit;
@@ -261,7 +269,7 @@ raft::ConfChange Simulation::DrawChange(const ConfState& conf) {
   }
   const uint64_t items = operator_random_.Percent(60) ? 1 : operator_random_.Between(2, 4);
   for (uint64_t i = 0; i < items; ++i) {
-    const uint64_t what = operator_random_.Below(100);
+    const uint64_t what = operator_random_.Below(careful ? 65 : 100);
     if (what < 30) {
       if (room) add(ConfOp::kAddLearner, MemberId(0));
     } else if (what < 35) {
@@ -294,7 +302,7 @@ void Simulation::RetireRemoved() {
     if (node.gone || IsMember(node.id())) continue;
     node.gone = true;
     if (tracing()) Trace("retire " + std::to_string(node.id().value));
-    if (node.up()) Crash(node);
+    if (node.up()) Crash(node, /*power=*/false);
   }
 }
 

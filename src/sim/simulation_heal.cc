@@ -29,8 +29,11 @@ void Simulation::Heal() {
   for (SimNode& node : nodes_) {
     node.paused_until_ns = 0;
     if (node.gone) continue;
+    node.log->Heal();
+    node.log_full = false;
     if (!node.up()) Start(node);
     if (!verdict_.ok()) return;
+    if (!node.up()) continue;  // it found its log damaged
     Step(node, raft::DiskLow{});
     Step(node, raft::SyncLatency{});
   }

@@ -44,6 +44,13 @@ void Simulation::Sample(SimNode& node) {
     verdict_.Fail("core", Who(node) + ": " + s.error().message);
   }
   const raft::CoreStatus status = node.core->Status();
+  // A snapshot that was installed is durable before the log's reset is.
+  const Index durable = std::max(node.disk.last(), node.machine.durable().applied.index);
+  if (status.stable > durable) {
+    verdict_.Fail("I9 stable is durable",
+                  Who(node) + " takes entries up to " + std::to_string(status.stable.value) +
+                      " for durable, its disk has those up to " + std::to_string(durable.value));
+  }
   bool bounded = status.pending_reads <= node.config.max_pending_reads;
   for (const raft::PeerStatus& peer : status.peers) {
     bounded = bounded && peer.inflight_msgs <= node.config.max_inflight_msgs;
@@ -121,11 +128,9 @@ void Simulation::NoteConf(SimNode& node, std::shared_ptr<const raft::ConfState> 
   // A member that did not exist before is started with nothing, as a joining process is.
   while (nodes_.size() + 1 < membership_.newest().next_member_id.value) {
     SimNode& joined = AddNode(MemberId(nodes_.size() + 1));
-    joined.disk.Format({}, {});
+    joined.log->Format({}, {});
     joined.machine.Format({});
-    At(DrawDelay(&node_random_, 10 * kMillisecond), [this, &joined] {
-      if (!joined.up() && !joined.gone) Start(joined);
-    });
+    At(DrawDelay(&node_random_, 10 * kMillisecond), [this, &joined] { StartAgain(joined); });
   }
 }
 
@@ -162,51 +167,6 @@ void Simulation::Send(SimNode& node, Message&& message) {
     const uint32_t slot = messages_.Put(last ? std::move(message) : message);
     events_.Push(arrivals.at_ns[i],
                  {EventType::kMessage, static_cast<uint32_t>(IndexOf(*to)), 0, slot});
-  }
-}
-
-// ---------------------------------------------------------------- disk
-
-void Simulation::StartSync(SimNode& node) {
-  if (node.syncing > 0 || node.writes.empty()) return;
-  node.syncing = node.writes.size();  // group commit: one sync for all that is queued
-  uint64_t delay = DrawDelay(&disk_random_, swarm_.sync_ns_mean);
-  if (phase_ == Phase::kFaults && disk_random_.Below(1000) < swarm_.slow_sync_permille) {
-    delay += disk_random_.Below(kSecond);
-  }
-  if (phase_ != Phase::kFaults) delay = disk_random_.Between(50 * kMicrosecond, kMillisecond);
-  Post(delay, EventType::kDisk, node);
-}
-
-void Simulation::OnDisk(SimNode& node) {
-  const size_t done = std::exchange(node.syncing, 0);
-  std::vector<raft::Write> writes(
-      std::make_move_iterator(node.writes.begin()),
-      std::make_move_iterator(node.writes.begin() + static_cast<std::ptrdiff_t>(done)));
-  node.writes.erase(node.writes.begin(), node.writes.begin() + static_cast<std::ptrdiff_t>(done));
-  StartSync(node);
-  const uint32_t life = node.life;
-  for (raft::Write& write : writes) {
-    node.disk.Complete(write);
-    if (write.reset) node.machine.ConfirmInstall(write.reset->index);
-    durability_.OnDurable(
-        node.id(), write,
-        std::max(node.disk.hard_state().commit, node.machine.durable().applied.index));
-  }
-  for (raft::Write& write : writes) {
-    Step(node, raft::WriteDone{write.seq});
-    for (Message& message : write.after_durable) {
-      if (message.to != node.id()) {
-        Send(node, std::move(message));
-        continue;
-      }
-      durability_.OnRelease(message);
-      if (message.type == MessageType::kVoteResp && !message.reject) {
-        elections_.OnVote(node.id(), message.term, message.to);
-      }
-      Step(node, raft::PeerMessage{std::move(message)});
-    }
-    ARIMA_ASSERT(node.life == life);
   }
 }
 
@@ -269,12 +229,14 @@ void Simulation::Install(SimNode& node, const raft::SnapshotMeta& meta) {
 void Simulation::Load(SimNode& node, const raft::LoadEntries& load) {
   AtNode(DrawDelay(&disk_random_, kMillisecond), node, [this, &node, load] {
     raft::EntriesLoaded answer{load.to, load.low, {}, raft::LoadStatus::kOk};
-    if (load.low <= node.disk.snapshot().index) {
+    auto entries = node.log->Read(load.low, load.high, load.bytes_max);
+    if (entries) {
+      if (entries->empty()) answer.status = raft::LoadStatus::kUnavailable;
+      answer.entries = std::move(*entries);
+    } else if (entries.error().code == Code::kCompacted) {
       answer.status = raft::LoadStatus::kCompacted;
-    } else if (load.low > node.disk.last()) {
-      answer.status = raft::LoadStatus::kUnavailable;
     } else {
-      answer.entries = node.disk.Read(load.low, load.high, load.bytes_max);
+      answer.status = raft::LoadStatus::kDamaged;
     }
     Step(node, std::move(answer));
   });

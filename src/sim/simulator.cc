@@ -1,13 +1,25 @@
 #include "sim/simulator.h"
 
 #include "base/hex.h"
+#include "sim/mix.h"
 #include "sim/simulation.h"
 
 namespace arima::sim {
 
 SimResult Run(const SimOptions& options) { return Simulation(options).Run(); }
 
-std::string Summary(const SimResult& result) {
+Swarm SwarmOf(const SimOptions& options) {
+  SeededRandom random(Split(options.seed, 1));
+  Swarm swarm = DrawSwarm(&random);
+  if (options.level > 0) {
+    SeededRandom disk_random(Split(options.seed, 9));
+    DrawDiskSwarm(&disk_random, &swarm);
+  }
+  Apply(options.overrides, &swarm);
+  return swarm;
+}
+
+std::string Summary(const SimOptions& options, const SimResult& result) {
   const auto field = [](const char* name, uint64_t value) {
     return std::string(" ") + name + "=" + std::to_string(value);
   };
@@ -18,6 +30,13 @@ std::string Summary(const SimResult& result) {
           field("crashes", result.crashes) + field("writes", result.writes_acknowledged) +
           field("reads", result.reads_served) + field("configurations", result.configurations) +
           field("snapshots", result.snapshots_installed);
+  if (options.level > 0) {
+    const LogCounters& log = result.log;
+    text += field("rolls", log.rolls) + field("recoveries", log.recoveries) +
+            field("torn", log.torn) + field("damages", log.damages) +
+            field("corruptions", log.corruptions) + field("salvaged", log.salvaged) +
+            field("lost", result.lost_members);
+  }
   if (!result.ok) text += " " + result.failure;
   return text;
 }

@@ -1,4 +1,7 @@
-// The deterministic simulator, level L0: several consensus cores, and nothing else that is real.
+// The deterministic simulator: several consensus cores in virtual time (docs/testing/simulator.md).
+//
+//   level 0  the core alone; logs are lists that a crash cuts at a write
+//   level 1  core and raft log: src/wal as in production, on disks that lose and damage bytes
 //
 // One seed decides everything: cluster, limits, faults, clients. Messages are lost, doubled,
 // reordered and late; disks complete late; processes crash and lose what was not synced; nodes
@@ -14,12 +17,19 @@
 #include <functional>
 #include <string>
 
+#include "sim/overrides.h"
+#include "sim/sim_log.h"
+
 namespace arima::sim {
 
+inline constexpr uint32_t kLevelMax = 1;
+
 struct SimOptions {
+  uint32_t level = 0;
   uint64_t seed = 1;
-  // Core events before everything heals; 0 = drawn from the seed.
-  uint64_t events_max = 0;
+  Overrides overrides;
+  // The run ends at this virtual time, whatever is still to be done; 0 = when it has converged.
+  uint64_t until_ms = 0;
   // Gets one line per event worth seeing; null = none.
   std::function<void(const std::string&)> trace;
 };
@@ -38,11 +48,16 @@ struct SimResult {
   uint64_t reads_served = 0;
   uint64_t configurations = 0;
   uint64_t snapshots_installed = 0;
+  uint64_t lost_members = 0;  // whose log was damaged beyond repair
+  LogCounters log;            // level 1
 };
 
 SimResult Run(const SimOptions& options);
 
+// What the seed has drawn, with the overrides.
+Swarm SwarmOf(const SimOptions& options);
+
 // One line without the seed: "ok digest=... events=..." or "FAILED ...".
-std::string Summary(const SimResult& result);
+std::string Summary(const SimOptions& options, const SimResult& result);
 
 }  // namespace arima::sim

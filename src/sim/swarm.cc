@@ -89,6 +89,25 @@ Swarm DrawSwarm(SeededRandom* random) {
   return swarm;
 }
 
+void DrawDiskSwarm(SeededRandom* random, Swarm* swarm) {
+  DiskSwarm& disk = swarm->disk;
+  disk.segment_bytes = uint64_t{64 << 10} << random->Below(3);
+  if (random->Percent(50)) disk.segment_bytes = 64 << 10;
+  disk.free_segments_min = static_cast<uint32_t>(random->Below(3));
+  disk.free_segments_max = static_cast<uint32_t>(random->Between(1, 4));
+  disk.tail_bytes = DrawLog(random, 1, 1 << 20);
+  disk.prepare_ns_mean = DrawLog(random, kMillisecond, 200 * kMillisecond);
+  disk.clone_check_permille = random->Percent(25) ? 20 : 2;
+  disk.disk_full = random->Percent(30);
+  disk.io_error = random->Percent(30);
+  disk.start_failure = random->Percent(40);
+  disk.damage = random->Percent(30);
+  // Somebody has to replace the members that are lost.
+  if (disk.damage && swarm->membership_ns_mean == 0) {
+    swarm->membership_ns_mean = DrawLog(random, 20 * kMillisecond, kSecond);
+  }
+}
+
 uint64_t DrawDelay(SeededRandom* random, uint64_t mean) {
   // Each doubling of the delay is half as likely: mean/2 * 2^k with probability 2^-(k+1), k < 5,
   // spread evenly within the step.

@@ -14,6 +14,21 @@ inline constexpr uint64_t kMicrosecond = 1'000;
 inline constexpr uint64_t kMillisecond = 1'000'000;
 inline constexpr uint64_t kSecond = 1'000'000'000;
 
+// Level 1: the log on disk.
+struct DiskSwarm {
+  uint64_t segment_bytes = 64 << 10;
+  uint32_t free_segments_min = 1;
+  uint32_t free_segments_max = 4;
+  uint64_t tail_bytes = 1 << 20;
+  uint64_t prepare_ns_mean = 0;
+  uint32_t clone_check_permille = 0;  // per append
+
+  bool disk_full = false;
+  bool io_error = false;
+  bool start_failure = false;  // the recovering process dies, or is told errors
+  bool damage = false;         // of durable bytes, within the budget of simulation_disk.cc
+};
+
 struct Swarm {
   uint32_t voters = 3;  // 1 to 7
   uint32_t learners = 0;
@@ -52,6 +67,7 @@ struct Swarm {
   bool disk_low = false;
   bool snapshot_failure = false;
   uint64_t membership_ns_mean = 0;  // 0 = none
+  DiskSwarm disk;
 
   // Clients, each with one operation at a time.
   uint32_t clients = 4;
@@ -61,6 +77,8 @@ struct Swarm {
 };
 
 Swarm DrawSwarm(SeededRandom* random);
+// What only level 1 has; the rest stays as drawn, but that damage comes with an operator.
+void DrawDiskSwarm(SeededRandom* random, Swarm* swarm);
 
 // An exponential-like delay with the given mean, at least 1; integer arithmetic only, so that it is
 // the same on every platform.
