@@ -31,6 +31,10 @@ if(ARIMA_SANITIZE)
   add_compile_options(-fsanitize=${ARIMA_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${ARIMA_SANITIZE})
 endif()
+# Planted bugs, one of which is chosen at run time: no build but `mutants` has them.
+if(ARIMA_MUTANTS)
+  target_compile_definitions(arima_flags INTERFACE ARIMA_MUTANTS=1)
+endif()
 # Coverage feedback for the fuzzers in everything they link.
 if(ARIMA_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)

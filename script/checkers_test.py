@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import check_conformance  # noqa: E402
 import check_headers  # noqa: E402
 import check_includes  # noqa: E402
+import check_mutants  # noqa: E402
 import tidy  # noqa: E402
 
 GOOD_HEADER = ("// What it is.\n#pragma once\n\n#include <string>\n\n"
@@ -258,6 +259,41 @@ class Coverage(unittest.TestCase):
                     sys.stdout = stdout
         self.assertTrue(reached(95))
         self.assertFalse(reached(94))
+
+
+class CheckMutants(Tree):
+    ROW = '    {1, "a vote is lost", kSafety, "sim"},\n'
+    POINT = "if (ARIMA_MUTANT(1)) return;\n"
+
+    def assert_problems(self, rows, point, expected):
+        self.write("src/base/mutants.cc", f"constexpr Mutant kMutants[] = {{\n{rows}}};\n")
+        self.write("src/raft/a.cc", point)
+        problems = check_mutants.check(self.root)
+        self.assertEqual(len(problems), len(expected), problems)
+        for problem, text in zip(problems, expected):
+            self.assertIn(text, problem)
+
+    def test_a_row_with_its_points_is_fine(self):
+        self.assert_problems(self.ROW, self.POINT + self.POINT, [])
+        harmless = '    {1, "no leases",\n     kSafety, "none: there are none"},\n'
+        self.assert_problems(harmless, "", [])
+
+    def test_points_and_rows_that_stand_alone_are_found(self):
+        self.assert_problems(self.ROW, "", ["M1 has no point"])
+        self.assert_problems("", self.POINT, ["src/raft/a.cc:1: M1 is not in"])
+        self.assert_problems('    {1, "x", kSafety, "none: harmless"},\n', self.POINT,
+                             ["has no place in this code"])
+
+    def test_rows_that_cannot_be_read_are_found(self):
+        self.assert_problems(self.ROW + self.ROW, self.POINT, ["two rows M1"])
+        self.assert_problems('    {1, "x", kSafety, "somebody"},\n', self.POINT, ["whoever"])
+        self.assert_problems(self.ROW + '    {2, "x", Breaks::kSafety, "sim"},\n', self.POINT,
+                             ["not of the form"])
+
+    def test_a_planted_bug_in_a_test_is_found(self):
+        self.assert_problems(self.ROW, self.POINT, [])
+        self.write("src/raft/a_test.cc", self.POINT)
+        self.assertIn("in a test", check_mutants.check(self.root)[0])
 
 
 if __name__ == "__main__":

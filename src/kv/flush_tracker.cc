@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 
 namespace arima::kv {
 
@@ -42,6 +43,7 @@ uint64_t FlushTracker::written_sequence() const {
 }
 
 void FlushTracker::Advance() {
+  if (ARIMA_MUTANT(59) && !waiting_.empty()) durable_.store(waiting_.front().position);
   while (!waiting_.empty() && waiting_.front().sequence <= flushed_sequence_) {
     durable_.store(waiting_.front().position, std::memory_order_release);
     waiting_.pop_front();

@@ -22,6 +22,7 @@
 
 #include "base/assert.h"
 #include "base/hex.h"
+#include "base/mutants.h"
 #include "base/mutex.h"
 #include "kv/applied_record.h"
 #include "kv/command.h"
@@ -297,6 +298,10 @@ Result<KeyState> StateMachine::Impl::ReadState(std::string_view key) {
 }
 
 Status StateMachine::Impl::WriteBatch() {
+  if (ARIMA_MUTANT(27)) {
+    if (Status alone = engine_->Write(batch_, next_.index); !alone) return alone;
+    batch_.Clear();
+  }
   EncodeApplied(next_, &value_buffer_);
   batch_.Put(kAppliedKey, value_buffer_);
   return engine_->Write(batch_, next_.index);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/mutants.h"
 #include "base/units.h"
 
 namespace arima::node {
@@ -38,7 +39,9 @@ std::vector<raft::MemberId> LogCutter::Poll(uint64_t now_ns,
   const std::vector<PeerNeed> peers = NeedsOf(status);
   RetentionFacts facts;
   // The database may be ahead of what the core has been told.
-  facts.durable = std::min(status.applied, raft::Index(parts_.machine->durable_applied_index()));
+  facts.durable = ARIMA_MUTANT(28) ? status.applied
+                                   : std::min(status.applied,
+                                              raft::Index(parts_.machine->durable_applied_index()));
   facts.cut = status.snapshot_index;
   facts.segments = segments;
   facts.leads = status.soft.role == raft::Role::kLeader;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/mutants.h"
+
 namespace arima::node {
 namespace {
 
@@ -35,6 +37,7 @@ RetentionDecision DecideCut(const RetentionFacts& facts, const LogRetentionLimit
   Index limit = facts.durable;
   const Index for_transfers = CutForBytes(facts.segments, limits.retain_max_bytes);
   for (const SnapshotTransfer& transfer : facts.transfers) {
+    if (ARIMA_MUTANT(68)) break;
     limit = std::min(limit, std::max(transfer.snapshot_index, for_transfers));
   }
   if (facts.leads) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/hex.h"
+#include "base/mutants.h"
 #include "codec/conf_codec.h"
 #include "kv/state_machine.h"
 #include "node/answer_codec.h"
@@ -72,7 +73,7 @@ transport::HelloDecision NodeCore::Check(const transport::Hello& hello) {
     decision.refuse = {reason, conf.next_member_id, conf.index, std::move(text)};
     return decision;
   };
-  if (hello.cluster_id != identity_.cluster_id) {
+  if (hello.cluster_id != identity_.cluster_id && !ARIMA_MUTANT(41)) {
     return refuse(RefuseReason::kWrongCluster,
                   "this node belongs to cluster " + ToHex(identity_.cluster_id));
   }
@@ -225,7 +226,7 @@ transport::ControlAnswer NodeCore::Absorb(std::string_view body) {
   bool out =
       identity_.state == IdentityState::kRemoved || identity_.state == IdentityState::kDamaged;
   bool rejoins = out && same_cluster && request->member > identity_.member_id;
-  if (!rejoins && !Pristine()) {
+  if (!rejoins && !Pristine() && !ARIMA_MUTANT(42)) {
     return Fail(Code::kConflict, "node " + identity_.name + " holds data or is joining others");
   }
   // From here to the new identity nothing can interfere: this is one event of the core thread, and

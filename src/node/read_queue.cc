@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/mutants.h"
+
 namespace arima::node {
 
 void ReadQueue::Add(raft::Index index, std::vector<ReadWaiter> waiters) {
   {
     MutexLock lock(&mutex_);
-    if (index > applied_) {
+    if (index > applied_ && !ARIMA_MUTANT(65)) {
       for (ReadWaiter& waiter : waiters) {
         first_deadline_ns_ = std::min(first_deadline_ns_, waiter.deadline_ns);
         waiters_.emplace(index, std::move(waiter));

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 #include "base/random.h"
 #include "codec/conf_codec.h"
 #include "kv/engine.h"
@@ -121,8 +122,8 @@ Result<raft::InitialState> MakeInitialState(wal::RecoveredLog log, const OpenedD
 // next start finds the same marker and goes on.
 Status FinishInstall(DataDir& dir, wal::Wal& wal, const kv::AppliedState& applied,
                      CurrentDb* current, wal::RecoveredLog* log, Logger* logger) {
-  if (current->confirmed) return {};
-  if (LogLacks(*log, applied)) {
+  if (current->confirmed && !ARIMA_MUTANT(53)) return {};
+  if (LogLacks(*log, applied) && !ARIMA_MUTANT(69)) {
     if (Status reset = ResetLog(wal, applied, log); !reset) return reset;
   }
   current->confirmed = true;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 #include "base/random.h"
 #include "codec/conf_codec.h"
 #include "kv/checkpoint.h"
@@ -260,6 +261,7 @@ Status SnapshotSource::MakeCheckpoint() {
     return std::unexpected(conf.error());
   }
   made.manifest = std::move(*manifest);
+  if (ARIMA_MUTANT(29)) made.manifest.index = machine_.applied_index();
   made.conf = std::move(*conf);
   checkpoint_ = std::move(made);
   return {};

@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 #include "raft/quorum.h"
 
 namespace arima::raft {
@@ -72,7 +73,7 @@ Status CheckMember(const MemberInfo& info) {
 class Changer {
  public:
   Changer(const ConfState& base, bool enter_joint) : conf_(base) {
-    if (enter_joint) conf_.voters_outgoing = conf_.voters;
+    if (enter_joint && !ARIMA_MUTANT(61)) conf_.voters_outgoing = conf_.voters;
   }
 
   Status Apply(const ConfChangeItem& item) {
@@ -117,7 +118,8 @@ class Changer {
 
   Result<MemberId> NewMember(MemberInfo info) {
     if (!info.id) info.id = conf_.next_member_id;
-    if (info.id < conf_.next_member_id) {
+    if (ARIMA_MUTANT(40) && !conf_.members.contains(info.id - 1)) info.id = info.id - 1;
+    if (info.id < conf_.next_member_id && !ARIMA_MUTANT(40)) {
       return Fail(Code::kInvalidArgument,
                   "member id " + Text(info.id) + " is not a member and ids are never reused");
     }

@@ -239,6 +239,7 @@ class CoreImpl {
   void OnSnap(const Message& m);
   void OnSnapProgress(const Message& m);
   void AckCommit();
+  void Ack(Index index);
 
   Config config_;
   uint64_t election_ns_;  // one election timeout by the clock

@@ -10,13 +10,14 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 #include "raft/core_impl.h"
 
 namespace arima::raft {
 
 bool CoreImpl::IsPromotable() const {
-  return config_.id && disabled_ == Disabled::kNone && !removed_ && !installing_ &&
-         IsVoter(config_.id);
+  return config_.id && disabled_ == Disabled::kNone && !removed_ &&
+         (!installing_ || ARIMA_MUTANT(64)) && IsVoter(config_.id);
 }
 
 bool CoreImpl::IsSoleVoter() const {
@@ -68,7 +69,7 @@ void CoreImpl::RequestVotes(CampaignKind kind) {
   Term term = pre ? term_ + 1 : term_;
   Message self = Make(pre ? MessageType::kPreVoteResp : MessageType::kVoteResp, config_.id);
   self.term = term;
-  Gate(std::move(self));
+  ARIMA_MUTANT(3) ? OnVoteResponse(self) : Gate(std::move(self));
   for (const auto& [id, info] : conf_->members) {
     if (id == config_.id || !IsVoter(id)) continue;
     Message m = Make(pre ? MessageType::kPreVote : MessageType::kVote, id);
@@ -78,7 +79,7 @@ void CoreImpl::RequestVotes(CampaignKind kind) {
     m.commit = log_.commit();
     m.commit_term = log_.commit_term();
     m.force = kind == CampaignKind::kForce;
-    if (pre) {
+    if (pre || ARIMA_MUTANT(51)) {
       Send(std::move(m));
     } else {
       Gate(std::move(m));
@@ -90,7 +91,7 @@ void CoreImpl::OnVoteRequest(const Message& m) {
   LearnCommit(m);
   if (disabled_ != Disabled::kNone) return TellRemoval(m);  // that was in what it learned
   bool pre = m.type == MessageType::kPreVote;
-  bool can = vote_ == m.from || (!vote_ && !leader_) || (pre && m.term > term_);
+  bool can = vote_ == m.from || (!vote_ && !leader_) || (pre && m.term > term_) || ARIMA_MUTANT(6);
   bool grant = can && log_.IsUpToDate({m.last_term, m.last_index});
   if (grant && !pre) {
     vote_ = m.from;
@@ -102,6 +103,7 @@ void CoreImpl::OnVoteRequest(const Message& m) {
   answer.reject = !grant;
   answer.commit = log_.commit();
   answer.commit_term = log_.commit_term();
+  if (ARIMA_MUTANT(2)) return Send(std::move(answer));
   Gate(std::move(answer));
 }
 
@@ -134,7 +136,8 @@ void CoreImpl::OnVoteResponse(const Message& m) {
 // A voter that does not know yet that it is one may hold the longest log and never be asked by
 // those who know; votes carry the commit so that everybody learns it (etcd-io/etcd#12359).
 void CoreImpl::LearnCommit(const Message& m) {
-  if (leader_ || m.commit <= log_.commit() || !log_.Has({m.commit_term, m.commit})) return;
+  if (leader_ || m.commit <= log_.commit()) return;
+  if (ARIMA_MUTANT(48) ? m.commit > log_.last() : !log_.Has({m.commit_term, m.commit})) return;
   CommitTo(m.commit);
 }
 
@@ -153,7 +156,7 @@ void CoreImpl::BecomeFollower(Term term, MemberId leader, std::string_view why) 
   votes_.clear();
   if (term != term_) {
     term_ = term;
-    vote_ = MemberId(0);
+    if (!ARIMA_MUTANT(5)) vote_ = MemberId(0);
     round_seen_ = 0;
     leader_ = MemberId(0);
     AnswerTags(forwarded_reads_.TakeSent(), RejectReason::kTermChanged, Index(0));
@@ -189,11 +192,11 @@ void CoreImpl::BecomeLeader() {
     if (id != config_.id) AddPeer(id);
   }
   // Whatever was inherited may hold a membership change.
-  pending_conf_index_ = log_.last();
+  pending_conf_index_ = ARIMA_MUTANT(21) ? Index(0) : log_.last();
   AddEvent(
       EventKind::kBecameLeader, MemberId(0),
       "after " + std::to_string(log_.last_term().value) + "/" + std::to_string(log_.last().value));
-  AppendOwn(EntryKind::kNoop, SharedBytes());
+  if (!ARIMA_MUTANT(13)) AppendOwn(EntryKind::kNoop, SharedBytes());
 }
 
 void CoreImpl::CheckQuorumOrStepDown() {
@@ -203,7 +206,7 @@ void CoreImpl::CheckQuorumOrStepDown() {
     const Progress* p = FindPeer(id);
     return p != nullptr && p->recent_active;
   });
-  for (Progress& p : peers_) p.recent_active = false;
+  for (Progress& p : peers_) p.recent_active = ARIMA_MUTANT(46) && p.recent_active;
   if (!quorum)
     BecomeFollower(term_, MemberId(0), "no answer from a quorum for an election timeout");
 }

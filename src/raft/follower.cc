@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 #include "raft/core_impl.h"
 
 namespace arima::raft {
@@ -50,9 +51,10 @@ uint32_t CoreImpl::ReceiveWindow() const {
 
 void CoreImpl::OnApp(Message&& m) {
   NoteLeaderMessage(m);
-  if (disabled_ == Disabled::kDamaged || installing_) return;
+  if (disabled_ == Disabled::kDamaged || (installing_ && !ARIMA_MUTANT(60))) return;
   if (m.index < log_.commit() && !TrimCommitted(&m)) return;
-  if (!log_.Has({m.log_term, m.index})) {
+  const bool fits = ARIMA_MUTANT(12) ? m.index <= log_.last() : log_.Has({m.log_term, m.index});
+  if (!fits) {
     Message answer = MakeAppResp(m);
     answer.reject = true;
     answer.index = m.index;
@@ -92,7 +94,7 @@ bool CoreImpl::TrimCommitted(Message* m) {
 void CoreImpl::TakeEntries(Message&& m) {
   ARIMA_ASSERT(m.index >= log_.commit(), m.index, log_.commit());
   // What the log cannot take would stand before votes in its queue: as if it had been lost.
-  if (disk_ == DiskLevel::kFull) m.entries.clear();
+  if (disk_ == DiskLevel::kFull && !ARIMA_MUTANT(66)) m.entries.clear();
   Index end = m.index + m.entries.size();
   auto first_new = std::find_if(m.entries.begin(), m.entries.end(),
                                 [this](const Entry& e) { return !log_.Has(e.id()); });
@@ -107,10 +109,12 @@ void CoreImpl::TakeEntries(Message&& m) {
     }
     for (auto entry = first_new; entry != m.entries.end(); ++entry) AppendToLog(std::move(*entry));
   }
+  if (ARIMA_MUTANT(11)) TruncateFrom(end + 1);
   // Not beyond what this message vouches for: what follows may be of another leader.
-  CommitTo(std::min(m.commit, end));
+  CommitTo(std::min(m.commit, ARIMA_MUTANT(10) ? log_.last() : end));
   Message answer = MakeAppResp(m);
   answer.index = end;
+  if (ARIMA_MUTANT(4)) return Send(std::move(answer));
   Gate(std::move(answer));
 }
 

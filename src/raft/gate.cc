@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/mutants.h"
 #include "raft/core_impl.h"
 
 namespace arima::raft {
@@ -159,7 +160,7 @@ bool CoreImpl::PassHigherTerm(const Message& m) {
   bool answer = m.type == MessageType::kAppResp || m.type == MessageType::kHeartbeatResp;
   if (answer && role_ == Role::kLeader && !conf_->members.contains(m.from)) return false;
   // A pre-vote is a question about a term that may never be.
-  if (m.type == MessageType::kPreVote) return true;
+  if (m.type == MessageType::kPreVote && !ARIMA_MUTANT(44)) return true;
   if (m.type == MessageType::kPreVoteResp && !m.reject) return true;
   BecomeFollower(m.term, IsFromLeader(m.type) ? m.from : MemberId(0),
                  std::string(MessageTypeName(m.type)) + " from " + std::to_string(m.from.value) +
@@ -168,7 +169,7 @@ bool CoreImpl::PassHigherTerm(const Message& m) {
 }
 
 void CoreImpl::AnswerLowerTerm(const Message& m) {
-  if (IsFromLeader(m.type)) {
+  if (IsFromLeader(m.type) && !ARIMA_MUTANT(43)) {
     // A leader that does not know this node's term would never hear of it otherwise, since
     // pre-vote and check-quorum keep this node from campaigning against it.
     Message answer = Make(MessageType::kAppResp, m.from);

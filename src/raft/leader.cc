@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 #include "raft/core_impl.h"
 
 namespace arima::raft {
@@ -107,7 +108,7 @@ void CoreImpl::OnHeartbeatResp(const Message& m) {
 }
 
 bool CoreImpl::WantsAppend(const Progress& p) const {
-  if (p.IsPaused()) return false;
+  if (p.IsPaused() || (ARIMA_MUTANT(45) && p.inflights.Full())) return false;
   if (p.want_empty) return true;
   bool full = p.state == ProgressState::kReplicate && p.inflights.Full();
   if (!full && p.disk != DiskLevel::kFull && p.next <= log_.last()) return true;
@@ -119,7 +120,7 @@ bool CoreImpl::WantsAppend(const Progress& p) const {
 bool CoreImpl::SendAppend(Progress& p, bool allow_empty) {
   if (p.IsPaused()) return false;
   Index prev = p.next - 1;
-  if (prev < log_.snapshot().index) {
+  if (prev + (ARIMA_MUTANT(49) ? 1 : 0) < log_.snapshot().index) {
     RequestSnapshot(p);
     return false;
   }
@@ -208,10 +209,17 @@ void CoreImpl::MaybeCommit() {
   while (role_ == Role::kLeader) {
     Index quorum = QuorumValue([this](MemberId id) {
       if (id == config_.id) return log_.stable();
+      const bool stand_in = ARIMA_MUTANT(23) && !IsVoter(config_.id) && id == conf_->voters.front();
       const Progress* p = FindPeer(id);
-      return p != nullptr ? p->match : Index(0);
+      return stand_in ? log_.stable() : (p != nullptr ? p->match : Index(0));
     });
-    if (quorum <= log_.commit() || log_.TermAt(quorum) != term_) return;
+    if (ARIMA_MUTANT(22)) {
+      for (const Progress& p : peers_) {
+        if (p.learner) quorum = std::max(quorum, std::min(p.match, log_.stable()));
+      }
+    }
+    if (quorum <= log_.commit()) return;
+    if (log_.TermAt(quorum) != term_ && !ARIMA_MUTANT(1)) return;
     // A committed Conf entry changes what a quorum is, so ask again.
     CommitTo(quorum);
   }

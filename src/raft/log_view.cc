@@ -14,7 +14,8 @@ LogView::LogView(const InitialState& initial, Index commit, uint64_t cache_bytes
       cache_bytes_(cache_bytes),
       commit_(commit),
       stable_(initial.last),
-      applying_(initial.applied),
+      applying_(initial.applied -
+                (ARIMA_MUTANT(50) && initial.applied > initial.snapshot_index ? 1 : 0)),
       applied_(initial.applied),
       next_write_(initial.last + 1) {
   ARIMA_ASSERT(initial.snapshot_index <= initial.applied, initial.snapshot_index, initial.applied);
@@ -60,7 +61,7 @@ void LogView::TruncateFrom(Index index) {
   stable_ = std::min(stable_, index - 1);
   next_write_ = std::min(next_write_, index);
   for (InflightWrite& write : writes_) {
-    write.clipped_last = std::min(write.clipped_last, index - 1);
+    if (!ARIMA_MUTANT(24)) write.clipped_last = std::min(write.clipped_last, index - 1);
   }
   ARIMA_ASSERT(applying_ <= stable_, applying_, stable_);
 }
@@ -72,7 +73,7 @@ void LogView::CommitTo(Index index) {
 
 void LogView::AcceptApplying(Index index) {
   ARIMA_ASSERT(index >= applying_, index, applying_);
-  ARIMA_ASSERT(index <= std::min(commit_, stable_), index, commit_, stable_);
+  ARIMA_ASSERT(index <= appliable(), index, commit_, stable_);
   applying_ = index;
 }
 
@@ -121,7 +122,7 @@ bool LogView::FinishWrite(uint64_t seq) {
   ARIMA_ASSERT(seq <= last_seq_, seq, last_seq_);
   bool any = false;
   while (!writes_.empty() && writes_.front().seq <= seq) {
-    stable_ = std::max(stable_, writes_.front().clipped_last);
+    stable_ = ARIMA_MUTANT(25) ? last() : std::max(stable_, writes_.front().clipped_last);
     writes_.pop_front();
     any = true;
   }

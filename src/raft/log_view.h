@@ -17,11 +17,13 @@
 // checked by the callers.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <optional>
 #include <vector>
 
+#include "base/mutants.h"
 #include "raft/core.h"
 #include "raft/entry_cache.h"
 #include "raft/term_map.h"
@@ -48,6 +50,8 @@ class LogView {
   EntryId last_id() const { return {last_term(), last()}; }
   Index commit() const { return commit_; }
   Index stable() const { return stable_; }
+  // What the state machine may have.
+  Index appliable() const { return ARIMA_MUTANT(26) ? commit_ : std::min(commit_, stable_); }
   Index applying() const { return applying_; }
   Index applied() const { return applied_; }
   // Commit is at least the snapshot point, so its term is always known.
@@ -60,6 +64,7 @@ class LogView {
   // Whether a log that ends with `other` may lead this one (Raft paper 5.4.1). Judged by the whole
   // log, written or not.
   bool IsUpToDate(EntryId other) const {
+    if (ARIMA_MUTANT(7)) return other.index >= last();
     return other.term > last_term() || (other.term == last_term() && other.index >= last());
   }
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 #include "raft/conf_payload.h"
 #include "raft/core_impl.h"
 
@@ -166,8 +167,9 @@ void CoreImpl::MaybeAutoLeave() {
   if (!conf_->joint() || !conf_->auto_leave || transferee_) return;
   // Proposed once: its own index is pending until it is committed.
   if (pending_conf_index_ > log_.commit() || !OwnTermCommitted()) return;
+  if (ARIMA_MUTANT(47) && log_.TermAt(conf_->index) != term_) return;
   AppendOwn(EntryKind::kConf, SharedBytes::Take(EncodeConfPayload(ConfChange{})));
-  pending_conf_index_ = log_.last();
+  if (!ARIMA_MUTANT(71)) pending_conf_index_ = log_.last();
 }
 
 // The peers have just been told the commit index; who is ahead of the others takes over at once.
@@ -203,10 +205,10 @@ std::optional<ProposalRejected> CoreImpl::CheckConfProposal(const ProposeConf& i
   if (!config_.check_conf_proposals) return std::nullopt;
   // Without an entry of the own term two leaders could each take one step from the same
   // configuration, to disjoint majorities (Ongaro, raft-dev, 2015).
-  if (!OwnTermCommitted()) {
+  if (!OwnTermCommitted() && !ARIMA_MUTANT(21)) {
     return refuse(RejectReason::kConfPending, "nothing of this leader's term is committed yet");
   }
-  if (pending_conf_index_ > log_.commit()) {
+  if (pending_conf_index_ > log_.commit() && !ARIMA_MUTANT(20)) {
     return refuse(RejectReason::kConfPending,
                   "entry " + std::to_string(pending_conf_index_.value) + " is not committed yet");
   }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 #include "raft/core_impl.h"
 
 namespace arima::raft {
@@ -106,7 +107,9 @@ void CoreImpl::BuildWrite() {
   bool sync = NeedsSync();
   Write& write = out_.write.emplace();
   log_.StartWrite(sync, &write);
-  if (HardState now = CurrentHardState(); now != written_) {
+  HardState now = CurrentHardState();
+  if (ARIMA_MUTANT(54) && !write.entries.empty()) now.commit = written_.commit;
+  if (now != written_ && !(ARIMA_MUTANT(39) && !write.entries.empty())) {
     write.hard_state = now;
     written_ = now;
   }
@@ -119,14 +122,14 @@ void CoreImpl::BuildWrite() {
 bool CoreImpl::CanApply() const {
   if (installing_ || needs_snapshot_ || own_load_ || own_load_failed_) return false;
   if (disabled_ == Disabled::kDamaged) return false;  // nobody is served from here any more
-  if (std::min(log_.commit(), log_.stable()) <= log_.applying()) return false;
+  if (log_.appliable() <= log_.applying()) return false;
   return handed_over_bytes_ < kApplyWindow * config_.max_apply_bytes;
 }
 
 void CoreImpl::BuildApply() {
   if (!CanApply()) return;
   Index low = log_.applying() + 1;
-  Index high = std::min(log_.commit(), log_.stable()) + 1;
+  Index high = log_.appliable() + 1;
   if (!log_.cache().Has(low)) {
     own_load_ = true;
     out_.load.push_back({config_.id, low, std::min(high, std::max(log_.cache().first(), low + 1)),

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 #include "raft/core_impl.h"
 
 namespace arima::raft {
@@ -27,7 +28,7 @@ void CoreImpl::Reject(uint64_t tag, RejectReason reason, std::string text) {
 // The leader's own disk, and those of a majority, or what it appends could not be committed. A
 // voter that is not there takes nothing, whatever it said last: the others would have to take all.
 bool CoreImpl::DisksTake(bool from_reserve) const {
-  if (disk_ > (from_reserve ? DiskLevel::kLow : DiskLevel::kOk)) return false;
+  if (disk_ > (from_reserve ? DiskLevel::kLow : DiskLevel::kOk) && !ARIMA_MUTANT(67)) return false;
   const DiskLevel peers_max = from_reserve ? DiskLevel::kStuck : DiskLevel::kOk;
   auto takes = [&](const Progress& p) { return p.disk <= peers_max; };
   if (std::ranges::all_of(peers_, takes)) return true;
@@ -146,12 +147,13 @@ bool CoreImpl::SeenBefore(const Message& m) {
 
 void CoreImpl::OnProposeMessage(Message&& m) {
   if (!conf_->members.contains(m.from) || m.proposals.empty()) return;
-  if (role_ != Role::kLeader && now_ns_ - start_ns_ < election_ns_) {
+  const bool just_started = now_ns_ - start_ns_ < election_ns_ && !ARIMA_MUTANT(56);
+  if (role_ != Role::kLeader && just_started) {
     // Before a restart this node may have appended a copy of it: saying no would be a guess.
     return;
   }
   // Taking a doubled message would write twice; refusing it would deny what was appended.
-  if (SeenBefore(m)) return;
+  if (SeenBefore(m) && !ARIMA_MUTANT(55)) return;
   Message answer = Make(MessageType::kProposeResp, m.from);
   answer.term = Term(0);
   ARIMA_ASSERT(m.from != config_.id);

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "base/mutants.h"
 namespace arima::raft {
 
 std::string_view VoteResultName(VoteResult result) {
@@ -38,6 +39,7 @@ VoteResult MajorityVoteOf(size_t voters, size_t granted, size_t rejected) {
 }
 
 VoteResult JointVoteOf(VoteResult incoming, VoteResult outgoing) {
+  if (ARIMA_MUTANT(9)) return incoming;
   if (incoming == VoteResult::kLost || outgoing == VoteResult::kLost) return VoteResult::kLost;
   if (incoming == VoteResult::kWon && outgoing == VoteResult::kWon) return VoteResult::kWon;
   return VoteResult::kPending;

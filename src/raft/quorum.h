@@ -19,6 +19,7 @@
 #include <type_traits>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 #include "raft/types.h"
 
 namespace arima::raft {
@@ -31,7 +32,10 @@ enum class VoteResult : uint8_t { kPending, kWon, kLost };
 std::string_view VoteResultName(VoteResult result);  // "pending", ...
 
 // How many of `voters` make a majority; 0 of 0.
-constexpr size_t MajoritySize(size_t voters) { return voters == 0 ? 0 : voters / 2 + 1; }
+constexpr size_t MajoritySize(size_t voters) {
+  if (voters == 0) return 0;
+  return voters / 2 + (voters % 2 == 0 && ARIMA_MUTANT(8) ? 0 : 1);
+}
 
 // The greatest v such that a majority of `values` is >= v. Reorders `values`.
 uint64_t MajorityOf(std::span<uint64_t> values);
@@ -62,7 +66,7 @@ template <class ValueOf>
 auto JointValue(std::span<const MemberId> incoming, std::span<const MemberId> outgoing,
                 ValueOf&& value_of) {
   auto a = MajorityValue(incoming, value_of);
-  if (outgoing.empty()) return a;
+  if (outgoing.empty() || ARIMA_MUTANT(9)) return a;
   auto b = MajorityValue(outgoing, value_of);
   return b < a ? b : a;
 }

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "base/mutants.h"
 #include "raft/core_impl.h"
 
 namespace arima::raft {
@@ -26,7 +27,7 @@ void CoreImpl::AddRead(WaitingRead read) {
   if (rounds_.size() >= config_.max_pending_reads) {
     return AnswerRead(read, RejectReason::kQueueFull);
   }
-  if (OwnTermCommitted()) {
+  if (OwnTermCommitted() || ARIMA_MUTANT(14)) {
     rounds_.Add(read, log_.commit());
   } else {
     rounds_.AddEarly(read);
@@ -92,7 +93,8 @@ void CoreImpl::OnReadIndex(const Message& m) {
 }
 
 void CoreImpl::OnReadIndexResp(const Message& m) {
-  if (m.read_id.origin != config_.id || m.read_id.life != config_.life) return;
+  const bool own_life = m.read_id.life == config_.life || ARIMA_MUTANT(62);
+  if (m.read_id.origin != config_.id || !own_life) return;
   bool refused = m.reject || m.reason != RejectReason::kNone;
   if (refused && m.reason == RejectReason::kNone) return;
   AnswerTags(forwarded_reads_.Answer(m.read_id.counter, m.from), m.reason,

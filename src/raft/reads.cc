@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 
 namespace arima::raft {
 namespace {
@@ -15,7 +16,7 @@ void ReadRounds::Clear() { *this = ReadRounds(); }
 
 void ReadRounds::Add(WaitingRead read, Index commit) {
   read.index = commit;
-  read.need_round = round_ + 1;
+  read.need_round = ARIMA_MUTANT(15) ? 0 : round_ + 1;
   ARIMA_ASSERT(waiting_.empty() || waiting_.back().need_round <= read.need_round);
   waiting_.push_back(read);
 }
@@ -63,6 +64,7 @@ uint64_t ForwardedReads::Send(MemberId leader, uint64_t tick) {
   ARIMA_ASSERT(!unsent_.empty());
   sent_count_ += unsent_.size();
   sent_.push_back({next_counter_, leader, tick, TakeUnsent()});
+  if (ARIMA_MUTANT(16)) return next_counter_;
   return next_counter_++;
 }
 

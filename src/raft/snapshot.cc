@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 #include "raft/core_impl.h"
 
 namespace arima::raft {
@@ -162,7 +163,7 @@ void CoreImpl::OnOwnLoad(EntriesLoaded&& in) {
     own_load_failed_ = true;
     return;
   }
-  Index high = std::min(log_.commit(), log_.stable());
+  Index high = log_.appliable();
   while (!in.entries.empty() && in.entries.back().index > high) in.entries.pop_back();
   if (!in.entries.empty()) HandOver(std::move(in.entries));
 }
@@ -190,10 +191,12 @@ void CoreImpl::OnSnap(const Message& m) {
 }
 
 // Tells the leader where this node stands, so that it can go on from there.
-void CoreImpl::AckCommit() {
+void CoreImpl::AckCommit() { Ack(log_.commit()); }
+
+void CoreImpl::Ack(Index index) {
   if (role_ != Role::kFollower || !leader_ || installing_) return;
   Message m = Make(MessageType::kAppResp, leader_);
-  m.index = log_.commit();
+  m.index = index;
   m.round = round_seen_;
   m.peer_ns = now_ns_;
   m.apply_lag = log_.commit() - log_.applied();
@@ -210,10 +213,11 @@ void CoreImpl::On(SnapshotReceived&& in) {
   if (meta.index.value > kPositionMax || meta.term > term_ || !meta.term) return;
   if (!needs_snapshot_ && meta.index <= log_.commit()) return AckCommit();
   if (!IsUseful(meta)) return;
-  if (!needs_snapshot_ && log_.Has({meta.term, meta.index})) {
+  if (!needs_snapshot_ && log_.Has({meta.term, meta.index}) && !ARIMA_MUTANT(31)) {
     CommitTo(meta.index);
     return AckCommit();
   }
+  if (ARIMA_MUTANT(30)) Ack(meta.index);
   installing_ = meta;
   out_.install = InstallSnapshot{meta};
 }
@@ -244,7 +248,7 @@ void CoreImpl::On(SnapshotInstalled&& in) {
   own_load_ = false;
   std::erase_if(gated_, [](const Message& m) { return m.type == MessageType::kAppResp; });
   std::shared_ptr<const ConfState> before = std::move(conf_);
-  conf_ = std::make_shared<const ConfState>(std::move(meta.conf));
+  conf_ = ARIMA_MUTANT(63) ? before : std::make_shared<const ConfState>(std::move(meta.conf));
   if (*conf_ != *before) {
     out_.conf_changed = conf_;
     AddEvent(EventKind::kConfActive, MemberId(0),

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/hex.h"
+#include "base/mutants.h"
 #include "sim/history_command.h"
 #include "sim/minimize.h"
 #include "sim/mix.h"
@@ -24,7 +25,18 @@ struct Arguments {
   bool trace = false;
   bool quiet = false;
   bool minimize = false;
+  std::string mutant;  // empty = none
 };
+
+Status Plant(const std::string& mutant) {
+#ifdef ARIMA_MUTANTS
+  if (ChooseMutant(mutant)) return {};
+  return Fail(Code::kInvalidArgument, "--mutant " + mutant + " names no planted bug");
+#else
+  return Fail(Code::kNotSupported,
+              "--mutant " + mutant + ": this build has no planted bugs; script/build mutants");
+#endif
+}
 
 std::optional<uint64_t> Number(std::string_view text) {
   uint64_t number = 0;
@@ -88,6 +100,9 @@ Status TakeValue(const std::string& flag, const std::string& value, Arguments* a
     good = Positive(value, UINT32_MAX, &options.overrides.clients);
   } else if (flag == "--voters") {
     good = Positive(value, UINT32_MAX, &options.overrides.voters);
+  } else if (flag == "--mutant") {
+    if (Status done = Plant(value); !done) return done;
+    arguments->mutant = value;
   } else if (flag == "--without") {
     return Without(value, &options.overrides);
   }
@@ -96,8 +111,9 @@ Status TakeValue(const std::string& flag, const std::string& value, Arguments* a
 }
 
 Result<Arguments> Parse(const std::vector<std::string>& args) {
-  constexpr std::string_view kWithValue[] = {"--seed",   "--seeds",   "--level",  "--until",
-                                             "--events", "--clients", "--voters", "--without"};
+  constexpr std::string_view kWithValue[] = {"--seed",   "--seeds",   "--level",
+                                             "--until",  "--events",  "--clients",
+                                             "--voters", "--without", "--mutant"};
   Arguments arguments;
   bool seeded = false;
   for (size_t i = 0; i < args.size(); ++i) {
@@ -126,10 +142,13 @@ Result<Arguments> Parse(const std::vector<std::string>& args) {
   return arguments;
 }
 
+std::string planted;  // --mutant, as it was given
+
 std::string ReplayCommand(const SimOptions& options) {
   std::string command = "arima sim --seed " + std::to_string(options.seed);
   if (options.level != 0) command += " --level " + std::to_string(options.level);
   if (options.until_ms != 0) command += " --until " + std::to_string(options.until_ms);
+  if (!planted.empty()) command += " --mutant " + planted;
   return command + ToFlags(options.overrides);
 }
 
@@ -215,9 +234,10 @@ int Main(const std::vector<std::string>& args, std::ostream& out, std::ostream& 
     err << "arima sim: " << arguments.error().message
         << "\nusage: arima sim --seed S | --seeds A..B [--level 0|1] [--until MS] [--trace]"
            " [--quiet]\n                 [--minimize] [--without FAULT,...] [--clients N]"
-           " [--voters N] [--events N]\n       arima sim --check-history FILE\n";
+           " [--voters N] [--events N] [--mutant M7]\n       arima sim --check-history FILE\n";
     return 2;
   }
+  planted = arguments->mutant;
   SetAssertHook(PrintRunningSeed);
   const int code = Runner(*arguments, out, err, run).Run();
   SetAssertHook(nullptr);

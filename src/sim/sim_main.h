@@ -4,6 +4,7 @@
 //   --seeds A..B         runs for each seed of [A, B]
 //   --level L            0 (the core alone, the default) or 1 (core and raft log)
 //   --until T            ends each run at T ms of virtual time
+//   --mutant M7          with that planted bug; in the build `mutants` only (base/mutants.h)
 //   --trace              one line per event, before the summary; with --seed only
 //   --quiet              no line per run that passes
 //   --minimize           shrinks the first failing run, and prints the command of the smallest

@@ -244,6 +244,7 @@ TEST(SimMain, RefusesWrongArguments) {
                                              {"--seed", "1", "--until", ""},
                                              {"--seed", "1", "--events", "0"},
                                              {"--seeds", "1..2", "--trace"},
+                                             {"--seed", "1", "--mutant", "M17"},
                                              {"--sed", "1"}}) {
     const MainResult result = RunMain(args);
     EXPECT_EQ(result.code, 2);

@@ -29,6 +29,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 #include "wal/entry_reader.h"
 #include "wal/replay.h"
 #include "wal/segment_files.h"
@@ -231,8 +232,9 @@ Status Recovery::ReplaySealedSegment(const FoundSegment& segment, const SegmentH
                                      Damage* damage) {
   // The next segment was begun after the last sync of this one had returned, so what the page cache
   // has of it is on the disk; the cache makes the restart of a process much faster.
-  auto bytes = Load(segment, next.previous_length,
-                    files_.poison ? env::OpenMode::kReadUncached : env::OpenMode::kRead);
+  const uint64_t sealed = ARIMA_MUTANT(33) ? segment.file_bytes : next.previous_length;
+  auto bytes =
+      Load(segment, sealed, files_.poison ? env::OpenMode::kReadUncached : env::OpenMode::kRead);
   if (!bytes) return std::unexpected(bytes.error());
   const FrameReader reader(*bytes, segment.seq, segment.header.salt);
   FrameCursor cursor{kFirstFrameOffset, segment.header.first_frame, segment.header.previous_chain};
@@ -243,7 +245,9 @@ Status Recovery::ReplaySealedSegment(const FoundSegment& segment, const SegmentH
     const bool first = cursor.offset == kFirstFrameOffset;
     if (auto s = first ? replay_.StartSegment(*frame) : replay_.Apply(*frame); !s) return s;
     cursor = {frame->end, cursor.number + 1, frame->chain};
-  } while (cursor.offset < next.previous_length);
+  } while (cursor.offset < next.previous_length ||
+           (ARIMA_MUTANT(33) && reader.Read(cursor).has_value()));
+  if (ARIMA_MUTANT(33)) return {};
   if (cursor.offset != next.previous_length || cursor.chain != next.previous_chain ||
       cursor.number != next.first_frame) {
     return Fail(Code::kCorruption, "it does not end as the segment after it says");
@@ -277,7 +281,7 @@ Status Recovery::ScanNewest() {
   }
   const FrameTraces traces = reader.Search(stop_.offset, stop_.number);
   attested = std::max(attested, traces.attested);
-  if (attested > Position{segment.seq, stop_.offset}.Pack()) {
+  if (attested > Position{segment.seq, stop_.offset}.Pack() && !ARIMA_MUTANT(34)) {
     return CorruptBehind(traces, problem);
   }
   const Position durable = Position::Unpack(attested);

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 #include "wal/format.h"
 
 namespace arima::wal {
@@ -133,7 +134,8 @@ Result<std::shared_ptr<SegmentFile>> SegmentPreparer::GiveName(OpenFile file, ui
                                                                uint64_t salt) {
   const std::string path = Path(SegmentName(seq));
   if (auto s = env_.Rename(file.path, path); !s) return std::unexpected(s.error());
-  if (auto s = env_.SyncDir(options_.dir); !s) return std::unexpected(s.error());
+  auto named = ARIMA_MUTANT(36) ? Status() : env_.SyncDir(options_.dir);
+  if (!named) return std::unexpected(named.error());
   auto segment = std::make_shared<SegmentFile>();
   segment->seq = seq;
   segment->salt = salt;
@@ -227,7 +229,8 @@ Result<bool> SegmentPreparer::RecycleOne() {
     return std::unexpected(s.error());
   }
   // Before the content may be overwritten it must not come back under its old name.
-  if (auto s = env_.SyncDir(options_.dir); !s) return std::unexpected(s.error());
+  auto freed = ARIMA_MUTANT(58) ? Status() : env_.SyncDir(options_.dir);
+  if (!freed) return std::unexpected(freed.error());
   MutexLock lock(&mutex_);
   free_.push_back(number);
   return true;
@@ -251,7 +254,7 @@ uint64_t SegmentPreparer::NewNumber() {
 
 uint64_t SegmentPreparer::NewSalt() {
   MutexLock lock(&mutex_);
-  return options_.salt();
+  return ARIMA_MUTANT(35) ? 1 : options_.salt();
 }
 
 }  // namespace arima::wal

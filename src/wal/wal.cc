@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/mutants.h"
 #include "base/mutex.h"
 #include "wal/entry_index.h"
 #include "wal/entry_reader.h"
@@ -370,7 +371,9 @@ Status WalImpl::WriteAttest(uint8_t sub_type) {
 }
 
 Status WalImpl::SyncActive() {
-  if (auto s = active_->file->Sync(); !s) return Poison(s.error());
+  auto synced = ARIMA_MUTANT(38) ? Status() : active_->file->Sync();
+  if (!synced && ARIMA_MUTANT(37)) synced = active_->file->Sync();
+  if (!synced) return Poison(synced.error());
   durable_ = End();
   durable_data_ = data_end_;
   MutexLock lock(&mutex_);
