@@ -30,6 +30,7 @@ CoreImpl::CoreImpl(const Config& config, const InitialState& initial, uint64_t n
       random_(config.seed),
       start_ns_(now_ns),
       now_ns_(now_ns),
+      start_term_(initial.hard_state.term),
       term_(initial.hard_state.term),
       vote_(initial.hard_state.vote),
       written_(initial.hard_state),

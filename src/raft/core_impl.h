@@ -248,6 +248,8 @@ class CoreImpl {
   uint64_t now_ns_;
   uint64_t ticks_ = 0;
 
+  const Term start_term_;  // this life leads later ones only (docs/design/raft.md A9)
+
   // Hard state (commit is in log_) and what the last write held of it.
   Term term_;
   MemberId vote_;

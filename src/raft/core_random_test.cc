@@ -570,7 +570,7 @@ TEST(CoreRandom, SafeUnderFaultsAndLiveAfterThem) {
   const char* only = std::getenv("ARIMA_RAFT_SEED");
   const char* many = std::getenv("ARIMA_RAFT_SEEDS");
   uint64_t first = only != nullptr ? std::strtoull(only, nullptr, 10) : 1;
-  uint64_t count = only != nullptr ? 1 : many != nullptr ? std::strtoull(many, nullptr, 10) : 20;
+  uint64_t count = only != nullptr ? 1 : many != nullptr ? std::strtoull(many, nullptr, 10) : 25;
   SetAssertHook([] {
     std::fprintf(stderr, "ARIMA_RAFT_SEED=%llu\n", static_cast<unsigned long long>(running_seed));
   });

@@ -146,8 +146,8 @@ void Add(Hasher& h, const Output& out) {
 
 uint64_t CoreImpl::Digest() const {
   Hasher h;
-  h.All(config_.id, config_.group, random_.state(), start_ns_, now_ns_, ticks_, term_, vote_,
-        written_.term, written_.vote, written_.commit, role_, leader_, disabled_);
+  h.All(config_.id, config_.group, random_.state(), start_ns_, start_term_, now_ns_, ticks_, term_,
+        vote_, written_.term, written_.vote, written_.commit, role_, leader_, disabled_);
   Add(h, log_);
   Add(h, *conf_);
   h.Add(uint64_t{pending_confs_.size()});

@@ -1,7 +1,8 @@
 // Peer messages: one flat struct; which fields a type uses is written beside its name.
 //
-// All messages carry group, from, to and term; term is 0 only in forwarded Propose, ReadIndex and
-// their answers. Gates ("now" or "after durable") are in docs/design/raft.md section 1.4.
+// All messages carry group, from, to and term; term is 0 only in ReadIndex and in the answers to it
+// and to Propose, and in Propose of releases that did not tell it. Gates ("now" or "after durable")
+// are in docs/design/raft.md section 1.4.
 #pragma once
 
 #include <cstdint>

@@ -104,8 +104,7 @@ void CoreImpl::FlushForwards() {
   uint64_t bytes = 0;
   auto flush = [&] {
     if (!m.proposals.empty()) Send(std::move(m));
-    m = Make(MessageType::kPropose, leader_);
-    m.term = Term(0);
+    m = Make(MessageType::kPropose, leader_);  // to the leader of this term
     bytes = 0;
   };
   if (forward) flush();
@@ -147,11 +146,12 @@ bool CoreImpl::SeenBefore(const Message& m) {
 
 void CoreImpl::OnProposeMessage(Message&& m) {
   if (!conf_->members.contains(m.from) || m.proposals.empty()) return;
-  const bool just_started = now_ns_ - start_ns_ < election_ns_ && !ARIMA_MUTANT(56);
-  if (role_ != Role::kLeader && just_started) {
-    // Before a restart this node may have appended a copy of it: saying no would be a guess.
-    return;
-  }
+  // It was sent to the leader of its term. If that was an earlier life of this node, a copy of it
+  // may stand in the log: to take it would write twice, to refuse it would be a guess. Releases
+  // that name no term: as long as a copy may be under way.
+  const bool young = role_ != Role::kLeader && now_ns_ - start_ns_ < election_ns_;
+  const bool to_earlier_life = m.term ? m.term <= start_term_ : young;
+  if (to_earlier_life && !ARIMA_MUTANT(56)) return;
   // Taking a doubled message would write twice; refusing it would deny what was appended.
   if (SeenBefore(m) && !ARIMA_MUTANT(55)) return;
   Message answer = Make(MessageType::kProposeResp, m.from);

@@ -567,6 +567,29 @@ TEST(Proposals, ADoubledForwardIsAppendedOnce) {
   EXPECT_TRUE(c[2].rejected.empty());
 }
 
+TEST(Proposals, ACopyOfAForwardThatOutlivesItsLeaderIsNeitherTakenNorRefused) {
+  TestCluster c = Led();
+  c.ProposeOnly(2, "a");
+  const Message copy = c.wire().front();
+  c.SetFilter([](const Message& m) { return m.type != MessageType::kProposeResp; });
+  c.Deliver();
+  c.Heal();
+  c.Start(1);
+  c.AdvanceTime(1'000'000'000);
+  c.Step(1, PeerMessage{copy});
+  c.Deliver();
+  EXPECT_TRUE(c[2].rejected.empty()) << "it was appended before the restart";
+  c.Campaign(1);
+  ASSERT_TRUE(c[1].leads());
+  c.Step(1, PeerMessage{copy});
+  c.Deliver();
+  EXPECT_EQ(c[1].last(), 4u) << "the second term's Noop, and the write only once";
+  EXPECT_TRUE(c[2].accepted.empty());
+  c.Propose(2, "b");  // for the new term
+  EXPECT_EQ(c[1].last(), 5u);
+  EXPECT_EQ(c[2].accepted.size(), 1u);
+}
+
 TEST(Proposals, AForwardThatReachesANonLeaderIsRefusedForSure) {
   TestCluster c = Led();
   c.AdvanceTime(1'000'000'000);
