@@ -166,8 +166,11 @@ TEST(ElectionCheckerTest, AcceptsOneLeaderAndOneVotePerTerm) {
   Verdict verdict;
   ElectionChecker elections(&verdict);
   elections.OnStart(MemberId(1), Term(1));
+  elections.OnHardState(MemberId(3), {Term(2), MemberId(3), Index(1)});
+  elections.OnHardState(MemberId(1), {Term(2), MemberId(3), Index(1)});
   elections.OnVote(MemberId(1), Term(2), MemberId(3));
   elections.OnVote(MemberId(1), Term(2), MemberId(3));  // sent again
+  elections.OnHardState(MemberId(2), {Term(3), MemberId(2), Index(1)});
   elections.OnVote(MemberId(1), Term(3), MemberId(2));
   elections.OnLeader(MemberId(3), 1, Term(2));
   elections.OnLeader(MemberId(2), 1, Term(3));
@@ -209,9 +212,31 @@ TEST(ElectionCheckerTest, NoticesALostTerm) {
   EXPECT_THAT(verdict.text(), StartsWith("I2"));
 }
 
+TEST(ElectionCheckerTest, NoticesATermThatNobodyBegan) {
+  Verdict verdict;
+  ElectionChecker elections(&verdict);
+  elections.OnHardState(MemberId(2), {Term(5), MemberId(2), Index(1)});
+  elections.OnTerm(MemberId(1), Term(5));
+  EXPECT_TRUE(verdict.ok()) << verdict.text();
+  elections.OnTerm(MemberId(1), Term(6));
+  EXPECT_THAT(verdict.text(), StartsWith("I2"));
+}
+
+TEST(ElectionCheckerTest, NoticesAVoteForWhoDoesNotStand) {
+  Verdict verdict;
+  ElectionChecker elections(&verdict);
+  elections.OnHardState(MemberId(2), {Term(5), MemberId(2), Index(1)});
+  elections.OnHardState(MemberId(1), {Term(5), MemberId(2), Index(1)});
+  elections.OnHardState(MemberId(1), {Term(6), MemberId(0), Index(1)});
+  EXPECT_TRUE(verdict.ok()) << verdict.text();
+  elections.OnHardState(MemberId(1), {Term(6), MemberId(2), Index(1)});
+  EXPECT_THAT(verdict.text(), StartsWith("I2"));
+}
+
 TEST(ElectionCheckerTest, NoticesATermThatGoesBack) {
   Verdict verdict;
   ElectionChecker elections(&verdict);
+  elections.OnHardState(MemberId(1), {Term(5), MemberId(1), Index(1)});
   elections.OnTerm(MemberId(1), Term(5));
   elections.OnTerm(MemberId(1), Term(4));
   EXPECT_THAT(verdict.text(), StartsWith("I2"));
@@ -295,6 +320,31 @@ TEST(MembershipCheckerTest, NoticesAConfigurationThatDoesNotFollow) {
   Entry entry = MakeEntry(2, 5, raft::EncodeConfPayload(change));
   membership.OnApply(MemberId(1), entry, MakeConf({1}, 1), MakeConf({1, 2}, 5));
   EXPECT_THAT(verdict.text(), StartsWith("I12"));
+}
+
+TEST(MembershipCheckerTest, NoticesConfigurationsThatDecideWithoutEachOther) {
+  Verdict verdict;
+  MembershipChecker membership(&verdict);
+  membership.Bootstrap(MakeConf({1, 2, 3}, 1));
+  ConfState joint = MakeConf({1, 4, 5}, 5);
+  joint.voters_outgoing = {MemberId(1), MemberId(2), MemberId(3)};
+  for (uint64_t id : {2u, 3u}) joint.members[MemberId(id)].id = MemberId(id);
+  membership.OnActive(MemberId(1), joint);
+  membership.OnActive(MemberId(1), MakeConf({1, 4, 5}, 6));
+  EXPECT_TRUE(verdict.ok()) << verdict.text();
+  membership.OnActive(MemberId(1), MakeConf({1, 6, 7}, 7));
+  EXPECT_THAT(verdict.text(), StartsWith("I12"));
+  EXPECT_THAT(verdict.text(), HasSubstr("without each other"));
+}
+
+TEST(MembershipCheckerTest, NoticesAnIdThatIsUsedAgain) {
+  Verdict verdict;
+  MembershipChecker membership(&verdict);
+  membership.Bootstrap(MakeConf({1, 2, 3}, 1));
+  membership.OnActive(MemberId(1), MakeConf({1, 3}, 5));
+  EXPECT_TRUE(verdict.ok()) << verdict.text();
+  membership.OnActive(MemberId(1), MakeConf({1, 2, 3}, 6));
+  EXPECT_THAT(verdict.text(), HasSubstr("of one that was removed"));
 }
 
 TEST(MembershipCheckerTest, NoticesALeaderTwoConfigurationsBehind) {

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "raft/describe.h"
-#include "raft/quorum.h"
+#include "sim/majority.h"
 
 namespace arima::sim {
 
@@ -29,7 +29,7 @@ bool DurabilityChecker::OnQuorum(const ConfState& conf, EntryId position) const 
     const SimDisk* disk = Disk(id);
     return disk != nullptr && disk->Covers(position);
   };
-  return raft::HasQuorum(conf.voters, conf.voters_outgoing, holds);
+  return HasQuorum(conf, holds);
 }
 
 void DurabilityChecker::OnCommit(MemberId node, const ConfState& conf, EntryId commit) {
@@ -53,7 +53,7 @@ void DurabilityChecker::OnLeader(MemberId node, const ConfState& conf, raft::Ter
     // Who is in a later term by now has left no trace of this one.
     return state.term > term || (state.term == term && state.vote == node);
   };
-  if (!raft::HasQuorum(conf.voters, conf.voters_outgoing, voted) || !voted(node)) {
+  if (!HasQuorum(conf, voted) || !voted(node)) {
     verdict_->Fail("I10 durable before released",
                    Who(node) + " leads term " + std::to_string(term.value) +
                        " without durable votes of a quorum of " + Describe(conf));

@@ -31,7 +31,24 @@ void ElectionChecker::OnTerm(MemberId node, Term term) {
                                                      Number(known.term.value) + " back to " +
                                                      Number(term.value));
   }
+  if (term != known.term && term > raft::kFirstSnapshotTerm && !candidates_.contains(term)) {
+    verdict_->Fail("I2 terms and votes survive", "node " + Number(node.value) + " is in term " +
+                                                     Number(term.value) +
+                                                     " for which nobody stands");
+  }
   known.term = term;
+}
+
+void ElectionChecker::OnHardState(MemberId node, const raft::HardState& state) {
+  if (!state.vote) return;
+  std::set<MemberId>& candidates = candidates_[state.term];
+  if (state.vote == node) {
+    candidates.insert(node);
+  } else if (!candidates.contains(state.vote)) {
+    verdict_->Fail("I2 terms and votes survive",
+                   "node " + Number(node.value) + " votes for " + Number(state.vote.value) +
+                       " in term " + Number(state.term.value) + " in which it does not stand");
+  }
 }
 
 void ElectionChecker::OnLeader(MemberId node, uint32_t life, Term term) {

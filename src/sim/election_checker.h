@@ -2,13 +2,15 @@
 //
 //   I1 at most one leader per term, and one process life of it (appendix A9)
 //   I2 a node's term never goes back, over restarts not below what it has published; one vote per
-//      term, over restarts
+//      term, over restarts; a term begins with a candidate that votes for itself in it, and who
+//      votes for another votes for a candidate of that term
 //
 // One thread; call in the order in which things happen.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <unordered_map>
 
 #include "raft/types.h"
@@ -22,6 +24,8 @@ class ElectionChecker {
 
   void OnStart(raft::MemberId node, raft::Term recovered);
   void OnTerm(raft::MemberId node, raft::Term term);
+  // The node has decided on it; its write is still to come.
+  void OnHardState(raft::MemberId node, const raft::HardState& state);
   // `life` counts the node's process lives.
   void OnLeader(raft::MemberId node, uint32_t life, raft::Term term);
   // A granted vote has left the node (or reached itself).
@@ -50,6 +54,7 @@ class ElectionChecker {
   };
 
   Verdict* const verdict_;
+  std::map<raft::Term, std::set<raft::MemberId>> candidates_;
   std::map<raft::Term, Leader> leaders_;
   std::map<raft::MemberId, Node> nodes_;
   std::unordered_map<Vote, raft::MemberId, VoteHash> votes_;

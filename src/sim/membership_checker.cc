@@ -1,7 +1,11 @@
 #include "sim/membership_checker.h"
 
+#include <algorithm>
+#include <bit>
+#include <cstdint>
 #include <iterator>
 #include <string>
+#include <vector>
 
 #include "raft/conf_change.h"
 #include "raft/conf_payload.h"
@@ -17,7 +21,41 @@ namespace {
 
 constexpr const char* kRule = "I12 configurations";
 
+// More are not looked at: there are 2^n sets of them.
+constexpr size_t kVotersCompared = 15;
+
 std::string Who(MemberId node) { return "node " + std::to_string(node.value); }
+
+// A list of members as bits, by their place in `all`.
+uint64_t Bits(const std::vector<MemberId>& ids, const std::vector<MemberId>& all) {
+  uint64_t bits = 0;
+  for (MemberId id : ids) bits |= uint64_t{1} << (std::ranges::find(all, id) - all.begin());
+  return bits;
+}
+
+bool IsMajority(uint64_t of, uint64_t chosen) {
+  return of == 0 || 2 * std::popcount(of & chosen) > std::popcount(of);
+}
+
+// Whether some quorum of `a` and some quorum of `b` share nobody, by trying all.
+bool CanBeDisjoint(const ConfState& a, const ConfState& b) {
+  const std::vector<MemberId>* lists[] = {&a.voters, &a.voters_outgoing, &b.voters,
+                                          &b.voters_outgoing};
+  std::vector<MemberId> all;
+  for (const auto* list : lists) all.insert(all.end(), list->begin(), list->end());
+  std::ranges::sort(all);
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  if (all.size() > kVotersCompared) return false;
+  uint64_t bits[4];
+  for (size_t i = 0; i < 4; ++i) bits[i] = Bits(*lists[i], all);
+  for (uint64_t chosen = 0; chosen < uint64_t{1} << all.size(); ++chosen) {
+    if (IsMajority(bits[0], chosen) && IsMajority(bits[1], chosen) &&
+        IsMajority(bits[2], ~chosen) && IsMajority(bits[3], ~chosen)) {
+      return true;
+    }
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -29,10 +67,26 @@ void MembershipChecker::Remember(MemberId node, const ConfState& conf) {
   auto [known, first] = history_.try_emplace(conf.index);
   if (first) {
     known->second = std::make_shared<const ConfState>(conf);
+    const bool newest = std::next(known) == history_.end() && known != history_.begin();
+    if (newest) CheckStep(node, *std::prev(known)->second, conf);
   } else if (*known->second != conf) {
     verdict_->Fail(kRule, Who(node) + " has " + Describe(conf) + " at " +
                               std::to_string(conf.index.value) + ", others " +
                               Describe(*known->second));
+  }
+}
+
+void MembershipChecker::CheckStep(MemberId node, const ConfState& before, const ConfState& next) {
+  for (const auto& [id, info] : next.members) {
+    if (before.members.contains(id) || id >= before.next_member_id) continue;
+    verdict_->Fail(kRule, Who(node) + " has a member under the id " + std::to_string(id.value) +
+                              " of one that was removed");
+  }
+  const bool voters_changed =
+      before.voters != next.voters || before.voters_outgoing != next.voters_outgoing;
+  if (voters_changed && CanBeDisjoint(before, next)) {
+    verdict_->Fail(kRule, Who(node) + " goes from " + Describe(before) + " to " + Describe(next) +
+                              ", which may decide without each other");
   }
 }
 

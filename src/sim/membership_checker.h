@@ -3,6 +3,7 @@
 //   I12 one configuration per Conf entry, the same everywhere, derived from the one before by the
 //       rules of raft/conf_change.h; a new leader is at most one step behind the newest committed
 //       one (appendix A3), so that quorums in use intersect
+//   any quorum of a configuration and any of the next one have a member in common
 //   member ids are never handed out twice
 //
 // One thread.
@@ -38,6 +39,8 @@ class MembershipChecker {
   const raft::ConfState& newest() const { return *history_.rbegin()->second; }
 
  private:
+  // `next` is the newest one, `before` the one that it follows.
+  void CheckStep(raft::MemberId node, const raft::ConfState& before, const raft::ConfState& next);
   void Remember(raft::MemberId node, const raft::ConfState& conf);
 
   Verdict* const verdict_;

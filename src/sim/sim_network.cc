@@ -30,6 +30,8 @@ SimNetwork::Arrivals SimNetwork::Plan(MemberId from, MemberId to, uint64_t now_n
   arrivals.count = twice ? 2 : 1;
   for (uint32_t i = 0; i < arrivals.count; ++i) {
     uint64_t at = std::max(now_ns, link.clogged_until_ns) + Delay();
+    // A copy may be so late that its addressee has had another life meanwhile.
+    if (i > 0 && !swarm_->ordered_links && random_.Percent(20)) at += random_.Below(kSecond);
     if (swarm_->ordered_links) at = std::max(at, link.last_arrival_ns);
     link.last_arrival_ns = std::max(link.last_arrival_ns, at);
     arrivals.at_ns[i] = at;

@@ -57,6 +57,8 @@ Simulation::Simulation(const SimOptions& options)
       states_(&verdict_),
       durability_(&verdict_, &membership_),
       reads_(&verdict_),
+      writes_(&verdict_),
+      contacts_(&verdict_),
       events_max_(swarm_.events_max),
       clients_(swarm_.clients) {}
 
@@ -130,6 +132,10 @@ void Simulation::Dispatch(const Event& event) {
   switch (event.type) {
     case EventType::kTick:
       Post(node.tick_ns, EventType::kTick, node);
+      if (node.soft.role == raft::Role::kLeader && node.config.check_quorum) {
+        if (node.soft.transferring) contacts_.Restart(node.id());
+        contacts_.OnTick(node.id(), *node.conf, node.config.election_ticks);
+      }
       Step(node, raft::Tick{});
       break;
     case EventType::kDisk:
@@ -153,6 +159,12 @@ void Simulation::Dispatch(const Event& event) {
 
 void Simulation::OnMessage(SimNode& node, raft::Message&& message) {
   if (tracing()) Trace("deliver " + Describe(message));
+  const bool is_answer = message.type == raft::MessageType::kAppResp ||
+                         message.type == raft::MessageType::kHeartbeatResp ||
+                         message.type == raft::MessageType::kSnapProgress;
+  if (is_answer && message.term == node.soft.term && node.soft.role == raft::Role::kLeader) {
+    contacts_.OnHeard(node.id(), message.from);
+  }
   Step(node, raft::PeerMessage{std::move(message)});
 }
 

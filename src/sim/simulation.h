@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "raft/core.h"
+#include "sim/contact_checker.h"
 #include "sim/durability_checker.h"
 #include "sim/election_checker.h"
 #include "sim/event_heap.h"
@@ -34,6 +35,7 @@
 #include "sim/state_checker.h"
 #include "sim/swarm.h"
 #include "sim/verdict.h"
+#include "sim/write_checker.h"
 
 namespace arima::sim {
 
@@ -96,6 +98,7 @@ class Simulation {
   void Sample(SimNode& node);
   void Drain(SimNode& node);
   void HandleOutput(SimNode& node, raft::Output&& output);
+  void CheckInstall(const SimNode& node, const raft::SnapshotMeta& meta);
   void NoteEvents(SimNode& node, const raft::Output& output);
   void NoteWrite(SimNode& node, const raft::Write& write, bool leading);
   void NoteCommit(SimNode& node, raft::Index commit, const raft::ConfState& counted_with,
@@ -175,6 +178,8 @@ class Simulation {
   StateChecker states_;
   DurabilityChecker durability_;
   ReadChecker reads_;
+  WriteChecker writes_;
+  ContactChecker contacts_;
 
   EventHeap<Event> events_;
   SlotPool<raft::Message> messages_;

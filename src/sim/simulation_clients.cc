@@ -35,6 +35,8 @@ void Simulation::StartOperation(uint32_t client) {
   ++c.operation;
   c.busy = true;
   c.is_read = client_random_.Percent(swarm_.read_percent);
+  // Reads must be answered though nobody writes (etcd-io/etcd#7331).
+  if (phase_ != Phase::kFaults && c.done_since_heal == 0) c.is_read = true;
   const uint64_t tag = (c.operation << kClientBits) | client;
   At(kDeadlineNs, [this, tag] { EndOperation(tag, /*success=*/false); });
   if (c.is_read) {
@@ -79,7 +81,10 @@ void Simulation::NoteAnswers(SimNode& node, const raft::Output& output) {
       node.waiting_writes.pop_back();
     }
   }
-  for (const raft::ProposalRejected& rejected : output.rejected) EndOperation(rejected.tag, false);
+  for (const raft::ProposalRejected& rejected : output.rejected) {
+    if (rejected.tag != 0) writes_.OnRefused(rejected.tag);  // 0: a membership change
+    EndOperation(rejected.tag, false);
+  }
   for (const raft::ReadResult& read : output.reads) {
     Client* client = FindClient(read.tag);
     if (client == nullptr) continue;

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "raft/describe.h"
-#include "raft/quorum.h"
+#include "sim/majority.h"
 #include "sim/simulation.h"
 
 namespace arima::sim {
@@ -108,7 +108,7 @@ void Simulation::CrashOne() {
   if (node == nullptr) return;
   if (node->soft.role == raft::Role::kLeader) LoseLeaderContact(*node);
   Crash(*node, /*power=*/options_.level > 0 && damage_random_.Percent(50));
-  At(DrawDelay(&fault_random_, 500 * kMillisecond), [this, node] { StartAgain(*node); });
+  At(DrawDelay(&fault_random_, swarm_.restart_ns_mean), [this, node] { StartAgain(*node); });
 }
 
 void Simulation::LoseLeaderContact(const SimNode& leader) {
@@ -129,7 +129,7 @@ void Simulation::PowerLoss() {
     }
   }
   for (SimNode& node : nodes_) {
-    At(DrawDelay(&fault_random_, 200 * kMillisecond), [this, &node] {
+    At(DrawDelay(&fault_random_, swarm_.restart_ns_mean), [this, &node] {
       if (node.life > 0) StartAgain(node);
     });
   }
@@ -145,7 +145,10 @@ void Simulation::PauseOne() {
 void Simulation::BreakLinks() {
   network_.HealAll();
   const uint64_t pattern = fault_random_.Below(5);
-  const MemberId a(1 + fault_random_.Below(nodes_.size()));
+  MemberId a(1 + fault_random_.Below(nodes_.size()));
+  // What a leader does that is cut off is worth more looks than chance would give it.
+  const SimNode* leader = AnyLeader();
+  if (leader != nullptr && fault_random_.Percent(40)) a = leader->id();
   const MemberId b(1 + fault_random_.Below(nodes_.size()));
   const uint64_t side = fault_random_.Next();
   const uint64_t until_ns = now_ns_ + DrawDelay(&fault_random_, 500 * kMillisecond);
@@ -234,8 +237,8 @@ void Simulation::Operate() {
   }
   raft::ProposeConf propose;
   if (conf.joint()) {
-    // Nobody but the operator leaves an explicit joint configuration.
-    if (conf.auto_leave && operator_random_.Percent(80)) return;
+    // Nobody but the operator leaves an explicit joint configuration; others end by themselves.
+    if (conf.auto_leave && (phase_ != Phase::kFaults || operator_random_.Percent(80))) return;
   } else if (const SimNode* lost = LostMember(conf)) {
     propose.change.changes.push_back({ConfOp::kRemove, conf.members.at(lost->id())});
     propose.force = true;
@@ -297,7 +300,7 @@ void Simulation::RetireRemoved() {
     return node->disk.hard_state().commit >= newest.index ||
            node->machine.durable().applied.index >= newest.index;
   };
-  if (!raft::HasQuorum(newest.voters, newest.voters_outgoing, knows)) return;
+  if (!HasQuorum(newest, knows)) return;
   for (SimNode& node : nodes_) {
     if (node.gone || IsMember(node.id())) continue;
     node.gone = true;

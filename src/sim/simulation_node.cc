@@ -19,6 +19,7 @@ using raft::MessageType;
 namespace {
 
 constexpr uint64_t kSampleEvery = 512;   // events
+constexpr uint32_t kOutputsMax = 1000;   // of one drain
 constexpr size_t kMessagesMax = 20'000;  // under way; more are lost, as from a full queue
 
 std::string Who(const SimNode& node) { return "node " + std::to_string(node.id().value); }
@@ -59,13 +60,22 @@ void Simulation::Sample(SimNode& node) {
 }
 
 void Simulation::Drain(SimNode& node) {
-  while (node.core->HasOutput()) HandleOutput(node, node.core->TakeOutput());
+  for (uint32_t outputs = 0; node.core->HasOutput(); ++outputs) {
+    if (outputs == kOutputsMax) {
+      verdict_.Fail("core", Who(node) + " never runs out of output");
+      return;
+    }
+    HandleOutput(node, node.core->TakeOutput());
+  }
 }
 
 void Simulation::HandleOutput(SimNode& node, raft::Output&& output) {
   const bool led = node.soft.role == raft::Role::kLeader;
   const raft::Term term_before = node.soft.term;
   NoteEvents(node, output);
+  if (output.write && output.write->hard_state) {
+    elections_.OnHardState(node.id(), *output.write->hard_state);
+  }
   if (output.soft) {
     node.soft = *output.soft;
     elections_.OnTerm(node.id(), node.soft.term);
@@ -74,7 +84,10 @@ void Simulation::HandleOutput(SimNode& node, raft::Output&& output) {
   const bool still_leads = led && leads && node.soft.term == term_before;
   const bool new_leader = leads && !still_leads;
   const std::shared_ptr<const raft::ConfState> conf_before = node.conf;
-  if (new_leader) elections_.OnLeader(node.id(), node.life, node.soft.term);
+  if (new_leader) {
+    elections_.OnLeader(node.id(), node.life, node.soft.term);
+    contacts_.Restart(node.id());
+  }
   if (output.write) NoteWrite(node, *output.write, still_leads);
   if (new_leader) {
     logs_.OnLeader(IndexOf(node), node.soft.term);
@@ -95,12 +108,26 @@ void Simulation::HandleOutput(SimNode& node, raft::Output&& output) {
   }
   NoteAnswers(node, output);
   if (!output.apply.empty()) node.applies.push_back({std::move(output.apply), std::nullopt});
-  if (output.install) node.applies.push_back({{}, output.install->meta});
+  if (output.install) {
+    CheckInstall(node, output.install->meta);
+    node.applies.push_back({{}, output.install->meta});
+  }
+  const auto installs = [](const ApplyWork& work) { return work.install.has_value(); };
+  if (node.soft.role != raft::Role::kFollower && std::ranges::any_of(node.applies, installs)) {
+    verdict_.Fail("snapshots", Who(node) + " does not follow while it installs one");
+  }
   StartApply(node);
   for (const raft::LoadEntries& load : output.load) Load(node, load);
   for (const raft::SnapshotRequest& request : output.snapshot_requests) {
     MakeSnapshot(node, request);
   }
+}
+
+// A log that holds what the snapshot stands for stays, with all that follows (pitfall 48).
+void Simulation::CheckInstall(const SimNode& node, const raft::SnapshotMeta& meta) {
+  if (logs_.TermAt(IndexOf(node), meta.index) != meta.term) return;
+  verdict_.Fail("snapshots",
+                Who(node) + " replaces its log by " + Describe(meta) + ", which is in it");
 }
 
 void Simulation::NoteEvents(SimNode& node, const raft::Output& output) {
@@ -124,6 +151,7 @@ void Simulation::NoteWrite(SimNode& node, const raft::Write& write, bool leading
 
 void Simulation::NoteConf(SimNode& node, std::shared_ptr<const raft::ConfState> conf) {
   membership_.OnActive(node.id(), *conf);
+  contacts_.Restart(node.id());
   node.conf = std::move(conf);
   // A member that did not exist before is started with nothing, as a joining process is.
   while (nodes_.size() + 1 < membership_.newest().next_member_id.value) {
@@ -175,7 +203,10 @@ void Simulation::Send(SimNode& node, Message&& message) {
 void Simulation::StartApply(SimNode& node) {
   if (node.applying || node.applies.empty()) return;
   node.applying = true;
-  const uint64_t mean = phase_ == Phase::kFaults ? swarm_.apply_ns_mean : 20 * kMicrosecond;
+  uint64_t mean = 20 * kMicrosecond;
+  if (phase_ == Phase::kFaults) {
+    mean = node.applies.front().install ? swarm_.install_ns_mean : swarm_.apply_ns_mean;
+  }
   Post(DrawDelay(&disk_random_, mean), EventType::kApply, node);
 }
 
@@ -195,6 +226,7 @@ void Simulation::ApplyItems(SimNode& node, const ApplyWork& work) {
   uint64_t bytes = 0;
   for (const raft::ApplyItem& item : work.items) {
     logs_.OnApply(IndexOf(node), item.entry);
+    writes_.OnApply(item.entry);
     if (item.entry.kind == raft::EntryKind::kConf) {
       membership_.OnApply(node.id(), item.entry, node.machine.current().conf, *item.conf);
     }
@@ -275,7 +307,8 @@ void Simulation::StreamSnapshot(SimNode& from, const Message& control) {
       Step(from, raft::SnapshotSent{to.id(), meta.snapshot_id, ok});
     });
   };
-  AtNode(DrawDelay(&fault_random_, 20 * kMillisecond), from, arrive);
+  const uint64_t mean = phase_ == Phase::kFaults ? swarm_.stream_ns_mean : kMillisecond;
+  AtNode(DrawDelay(&fault_random_, mean), from, arrive);
 }
 
 }  // namespace arima::sim

@@ -49,12 +49,15 @@ void DrawStorage(SeededRandom* random, Swarm* swarm) {
   swarm->flush_ns_mean = DrawLog(random, 10 * kMillisecond, kSecond);
   swarm->compact_ns_mean =
       random->Percent(60) ? DrawLog(random, 20 * kMillisecond, 2 * kSecond) : 0;
+  swarm->install_ns_mean = DrawLog(random, 10 * kMicrosecond, 200 * kMillisecond);
+  swarm->stream_ns_mean = DrawLog(random, kMillisecond, 200 * kMillisecond);
   swarm->compact_keep = DrawLog(random, 1, 64);
 }
 
 void DrawFaults(SeededRandom* random, Swarm* swarm) {
   swarm->fault_ns_mean = random->Percent(90) ? DrawLog(random, 50 * kMillisecond, 2 * kSecond) : 0;
   swarm->crash = random->Percent(60);
+  swarm->restart_ns_mean = DrawLog(random, kMillisecond, kSecond);
   swarm->power_loss = random->Percent(30);
   swarm->pause = random->Percent(30);
   swarm->partition = random->Percent(50);
@@ -62,7 +65,7 @@ void DrawFaults(SeededRandom* random, Swarm* swarm) {
   swarm->unreachable = random->Percent(40);
   swarm->transfer = random->Percent(40);
   swarm->forget_leader = random->Percent(20);
-  swarm->disk_low = random->Percent(10);
+  swarm->disk_low = random->Percent(30);
   swarm->snapshot_failure = random->Percent(40);
   swarm->membership_ns_mean =
       random->Percent(50) ? DrawLog(random, 20 * kMillisecond, 2 * kSecond) : 0;

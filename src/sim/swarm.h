@@ -52,11 +52,14 @@ struct Swarm {
   uint64_t apply_ns_mean = 0;
   uint64_t flush_ns_mean = 0;
   uint64_t compact_ns_mean = 0;  // 0 = never
+  uint64_t install_ns_mean = 0;  // of a snapshot that lies here whole
+  uint64_t stream_ns_mean = 0;   // of a snapshot from node to node
   uint64_t compact_keep = 0;     // entries kept behind the durable state, at most
 
   // Faults; the interval is between two of any class.
   uint64_t fault_ns_mean = 0;  // 0 = none
   bool crash = false;
+  uint64_t restart_ns_mean = 0;  // how long a crashed node stays down
   bool power_loss = false;
   bool pause = false;
   bool partition = false;
