@@ -75,7 +75,11 @@ class CrashFile final : public env::File {
   void WritePart(uint64_t offset, std::span<const std::string_view> parts) {
     std::string bytes;
     for (std::string_view part : parts) bytes += part;
-    bytes.resize(env_.random_.Below(bytes.size() + 1));
+    // Often within the first sector: what a log writes ends in zeros, which are there already.
+    const bool early = env_.random_.Percent(50);
+    const uint64_t most =
+        early ? std::min<uint64_t>(bytes.size(), env::kSectorBytes) : bytes.size();
+    bytes.resize(env_.random_.Below(most + 1));
     // It may fail for lack of space, and then nothing is written, which is one of the cases.
     Status ignored = file_->WriteAt(offset, std::string_view(bytes));
     (void)ignored;

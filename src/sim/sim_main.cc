@@ -224,8 +224,8 @@ class Runner {
 
 }  // namespace
 
-int Main(const std::vector<std::string>& args, std::ostream& out, std::ostream& err,
-         const std::function<SimResult(const SimOptions&)>& run) {
+int MainWith(const std::vector<std::string>& args, std::ostream& out, std::ostream& err,
+             const std::function<SimResult(const SimOptions&)>& run) {
   if (!args.empty() && args.front() == "--check-history") {
     return CheckHistoryFile({args.begin() + 1, args.end()}, out, err);
   }
@@ -245,7 +245,7 @@ int Main(const std::vector<std::string>& args, std::ostream& out, std::ostream& 
 }
 
 int Main(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
-  return Main(args, out, err, Run);
+  return MainWith(args, out, err, Run);
 }
 
 }  // namespace arima::sim

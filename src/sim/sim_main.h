@@ -28,9 +28,10 @@
 
 namespace arima::sim {
 
-// `args` are those behind `arima sim`. `run` is for tests.
-int Main(const std::vector<std::string>& args, std::ostream& out, std::ostream& err,
-         const std::function<SimResult(const SimOptions&)>& run);
+// For tests, which have other things to run.
+int MainWith(const std::vector<std::string>& args, std::ostream& out, std::ostream& err,
+             const std::function<SimResult(const SimOptions&)>& run);
+// `args` are those behind `arima sim`.
 int Main(const std::vector<std::string>& args, std::ostream& out, std::ostream& err);
 
 }  // namespace arima::sim

@@ -101,6 +101,8 @@ void DrawDiskSwarm(SeededRandom* random, Swarm* swarm) {
   disk.tail_bytes = DrawLog(random, 1, 1 << 20);
   disk.prepare_ns_mean = DrawLog(random, kMillisecond, 200 * kMillisecond);
   disk.clone_check_permille = random->Percent(25) ? 20 : 2;
+  // Writes of several blocks, which tear; and reads from the log, because the cache is too small.
+  if (random->Percent(50)) swarm->payload_bytes_max = DrawLog(random, 1 << 10, 8 << 10);
   disk.disk_full = random->Percent(30);
   disk.io_error = random->Percent(30);
   disk.start_failure = random->Percent(40);
