@@ -284,6 +284,7 @@ void NodeCore::OnSoftState(const raft::SoftState& soft) {
 void NodeCore::OnConfChanged(std::shared_ptr<const raft::ConfState> conf) {
   conf_ = std::move(conf);
   membership_.OnConfChanged(*conf_);
+  snapshot_source_->KeepMembersOf(*conf_);
   announcing_ = false;
   KeepConf();
   FollowConf();

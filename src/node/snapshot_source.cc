@@ -97,6 +97,24 @@ void SnapshotSource::Abandon(raft::MemberId id) {
   inbox_.AddInput(raft::SnapshotSent{id, peer->second.snapshot_id, false});
 }
 
+void SnapshotSource::KeepMembersOf(const raft::ConfState& conf) {
+  MutexLock lock(&mutex_);
+  for (auto it = peers_.begin(); it != peers_.end();) {
+    const auto& [id, peer] = *it;
+    if (conf.members.contains(id)) {
+      ++it;
+      continue;
+    }
+    if (peer.state != State::kIdle && peer.state != State::kSettling) {
+      logger_.Info("snapshot_abandoned", "its peer is no member any more",
+                   {{"member", peer.name}, {"index", peer.index.value}});
+    }
+    CancelSending(id);
+    it = peers_.erase(it);
+  }
+  changed_.NotifyAll();
+}
+
 std::vector<OutgoingSnapshot> SnapshotSource::Outgoing() {
   MutexLock lock(&mutex_);
   std::vector<OutgoingSnapshot> transfers;

@@ -86,6 +86,10 @@ class SnapshotSource {
   // This node does not lead any more: whoever leads sends its own.
   void Abandon() EXCLUDES(mutex_);
 
+  // Who is no member of `conf` gets nothing more, and nothing is kept for it; the core has
+  // forgotten it already.
+  void KeepMembersOf(const raft::ConfState& conf) EXCLUDES(mutex_);
+
   // Keeping the log for it costs too much: the core hears that it failed.
   void Abandon(raft::MemberId peer) EXCLUDES(mutex_);
 
