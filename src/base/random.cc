@@ -4,8 +4,10 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstring>
 
 #include "base/assert.h"
+#include "base/runtime.h"
 
 namespace arima {
 namespace {
@@ -22,14 +24,17 @@ void FillRandom(void* out, size_t n) {
 }  // namespace
 
 uint64_t SystemRandom64() {
+  if (Runtime* runtime = Runtime::Current()) return runtime->Random64();
   uint64_t v;
   FillRandom(&v, sizeof v);
   return v;
 }
 
 Uuid SystemRandomUuid() {
+  const uint64_t halves[2] = {SystemRandom64(), SystemRandom64()};
   Uuid uuid;
-  FillRandom(uuid.bytes.data(), uuid.bytes.size());
+  static_assert(sizeof halves == sizeof uuid.bytes);
+  std::memcpy(uuid.bytes.data(), halves, sizeof halves);
   return uuid;
 }
 

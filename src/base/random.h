@@ -32,6 +32,7 @@ class SeededRandom {
   uint64_t state_;
 };
 
+// The simulator decides what they give there (base/runtime.h).
 uint64_t SystemRandom64();
 
 // 128 random or zero bits that name a cluster or a data directory.

@@ -14,6 +14,7 @@
 
 #include "kv/applied_record.h"
 #include "kv/checkpoint.h"
+#include "kv/databases.h"
 #include "kv/key_schema.h"
 #include "kv/rocks_options.h"
 
@@ -134,6 +135,33 @@ Status VerifyCheckpointTables(const std::string& dir,
     if (Status stepped = step(table.size); !stepped) return stepped;
   }
   return {};
+}
+
+namespace {
+
+class RocksDatabaseSet final : public Databases {
+ public:
+  std::string_view engine_name() const override { return EngineName(); }
+  std::string engine_version() const override { return EngineVersion(); }
+  Result<std::unique_ptr<Engine>> Open(const std::string& dir, bool create) override {
+    RocksEngineOptions options;
+    options.path = dir;
+    options.create_if_missing = create;
+    return OpenRocksEngine(options);
+  }
+  Result<AppliedState> ReadCheckpoint(const std::string& dir) override {
+    return kv::ReadCheckpoint(dir);
+  }
+  Status VerifyCheckpointTables(const std::string& dir, const StepFn& step) override {
+    return kv::VerifyCheckpointTables(dir, step);
+  }
+};
+
+}  // namespace
+
+Databases& RocksDatabases() {
+  static RocksDatabaseSet databases;
+  return databases;
 }
 
 }  // namespace arima::kv

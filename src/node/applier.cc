@@ -48,12 +48,12 @@ Applier::Applier(kv::StateMachine* machine, Inbox* inbox, ProposalTable* proposa
 Applier::~Applier() { ARIMA_ASSERT(!thread_.joinable()); }
 
 void Applier::Start() {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = Thread([this] { Run(); });
 }
 
 void Applier::Stop() {
   queue_.Close();
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
 }
 
 void Applier::Submit(std::vector<raft::ApplyItem> items) {
@@ -175,7 +175,7 @@ Status Applier::ApplyPatiently(const std::vector<kv::Record>& records,
   inbox_.SetDiskLow(DiskUser::kDatabase, true);
   while (!applied && applied.error().code == Code::kDiskFull) {
     if (queue_.closed()) return Fail(Code::kUnavailable, "the node is stopping");
-    std::this_thread::sleep_for(kDiskFullPause);
+    SleepFor(kDiskFullPause);
     if (Status resumed = machine_.engine().Resume(); !resumed) continue;
     results->clear();
     applied = machine_.Apply(records, results);

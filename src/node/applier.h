@@ -8,10 +8,10 @@
 #pragma once
 
 #include <span>
-#include <thread>
 #include <vector>
 
 #include "base/bounded_queue.h"
+#include "base/thread.h"
 #include "kv/state_machine.h"
 #include "node/flusher.h"
 #include "node/inbox.h"
@@ -54,7 +54,7 @@ class Applier final : public ApplySink {
   Logger& logger_;
   BoundedQueue<std::vector<raft::ApplyItem>> queue_{UINT64_MAX};
   bool clean_failed_ = false;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace arima::node

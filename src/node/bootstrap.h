@@ -14,8 +14,9 @@
 #include "raft/types.h"
 
 namespace arima::kv {
+class Databases;
 struct DatabaseFiles;
-}
+}  // namespace arima::kv
 
 namespace arima::node {
 
@@ -33,6 +34,8 @@ struct StorageOptions {
   uint64_t block_cache_bytes = 64 << 20;
   uint64_t recent_keys_bytes = 256 << 20;
   kv::DatabaseFiles* database_files = nullptr;  // null: in the system's file system
+  // Null: RocksDB's; others take none of the options above.
+  kv::Databases* databases = nullptr;
 };
 
 // Reads the identity, or founds a new one-member cluster. kConflict: `name` is not the one of the

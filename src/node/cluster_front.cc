@@ -1,10 +1,10 @@
 #include "node/cluster_front.h"
 
 #include <chrono>
-#include <future>
 #include <memory>
 #include <utility>
 
+#include "base/notification.h"
 #include "kv/engine.h"
 
 namespace arima::node {
@@ -37,13 +37,12 @@ void ClusterFront::Close() {
 template <class Task>
 bool ClusterFront::OnCore(Task task) {
   // Shared with the task: it may run after the wait was given up.
-  auto done = std::make_shared<std::promise<void>>();
-  std::future<void> finished = done->get_future();
+  auto done = std::make_shared<Notification>();
   bool posted = Post([task = std::move(task), done]() mutable {
     task();
-    done->set_value();
+    done->Notify();
   });
-  return posted && finished.wait_for(kCoreAnswerWait) == std::future_status::ready;
+  return posted && done->WaitFor(kCoreAnswerWait);
 }
 
 void ClusterFront::Join(service::JoinRequest request, service::Done<service::JoinResponse> done) {

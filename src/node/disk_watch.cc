@@ -42,7 +42,7 @@ DiskWatch::DiskWatch(env::Env* env, std::string dir, uint64_t reserve_bytes, Log
 DiskWatch::~DiskWatch() { ARIMA_ASSERT(!thread_.joinable()); }
 
 void DiskWatch::Start() {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = Thread([this] { Run(); });
 }
 
 void DiskWatch::Stop() {
@@ -51,7 +51,7 @@ void DiskWatch::Stop() {
     stopping_ = true;
   }
   stopping_changed_.NotifyAll();
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
 }
 
 void DiskWatch::Run() {

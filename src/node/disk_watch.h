@@ -19,9 +19,9 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <thread>
 
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "env/env.h"
 #include "node/logger.h"
 
@@ -77,7 +77,7 @@ class DiskWatch {
   CondVar stopping_changed_;
   DiskFigures figures_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace arima::node

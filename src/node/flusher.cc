@@ -38,7 +38,7 @@ void Flusher::Start() {
     MutexLock lock(&mutex_);
     last_flush_ns_ = clock_.NowNs();
   }
-  thread_ = std::thread([this] { Run(); });
+  thread_ = Thread([this] { Run(); });
 }
 
 void Flusher::Stop() {
@@ -47,7 +47,7 @@ void Flusher::Stop() {
     stopping_ = true;
   }
   changed_.NotifyAll();
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
 }
 
 void Flusher::NoteApplied(uint64_t bytes) {

@@ -10,10 +10,10 @@
 #pragma once
 
 #include <cstdint>
-#include <thread>
 
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "kv/state_machine.h"
 #include "node/disk_watch.h"
 #include "node/logger.h"
@@ -61,7 +61,7 @@ class Flusher {
   uint64_t dirty_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t last_flush_ns_ GUARDED_BY(mutex_) = 0;
   uint64_t replay_end_ GUARDED_BY(mutex_) = UINT64_MAX;  // until it was flushed
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace arima::node

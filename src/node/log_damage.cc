@@ -120,15 +120,20 @@ std::string DamageAdvice(const Identity& identity) {
          "then use another node";
 }
 
-StorageOptions StandInStorage() { return {1 << 20, 1 << 20, 1 << 20}; }
+StorageOptions StandInStorage(const StorageOptions& storage) {
+  StorageOptions options{1 << 20, 1 << 20, 1 << 20};
+  options.databases = storage.databases;
+  return options;
+}
 
-Result<std::unique_ptr<DataDir>> OpenStandIn(DataDir& dir, Identity* identity, Logger* logger) {
+Result<std::unique_ptr<DataDir>> OpenStandIn(DataDir& dir, Identity* identity,
+                                             const StorageOptions& storage, Logger* logger) {
   const std::string path = dir.stand_in_path();
   if (Status gone = env::RemoveTree(dir.env(), path); !gone) return std::unexpected(gone.error());
   auto stand_in = DataDir::Open(&dir.env(), path);
   if (!stand_in) return stand_in;
   identity->data_ready = false;
-  if (Status made = CreateData(**stand_in, identity, StandInStorage(), logger); !made) {
+  if (Status made = CreateData(**stand_in, identity, StandInStorage(storage), logger); !made) {
     return std::unexpected(made.error());
   }
   return stand_in;

@@ -55,7 +55,9 @@ std::string DamageAdvice(const Identity& identity);
 
 // Data for a damaged node to run on, empty, made anew at each start: its own stays as it is for
 // inspection. `identity` is that of the node.
-Result<std::unique_ptr<DataDir>> OpenStandIn(DataDir& dir, Identity* identity, Logger* logger);
-StorageOptions StandInStorage();
+Result<std::unique_ptr<DataDir>> OpenStandIn(DataDir& dir, Identity* identity,
+                                             const StorageOptions& storage, Logger* logger);
+// Small; of the kind of `storage`.
+StorageOptions StandInStorage(const StorageOptions& storage);
 
 }  // namespace arima::node

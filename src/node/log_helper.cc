@@ -21,7 +21,7 @@ LogReader::LogReader(const wal::Wal* wal, Inbox* inbox, Logger* logger)
 LogReader::~LogReader() { ARIMA_ASSERT(!thread_.joinable()); }
 
 void LogReader::Start() {
-  thread_ = std::thread([this] {
+  thread_ = Thread([this] {
     while (true) {
       std::vector<raft::LoadEntries> loads = queue_.PopAll();
       if (loads.empty()) return;
@@ -32,7 +32,7 @@ void LogReader::Start() {
 
 void LogReader::Stop() {
   queue_.Close();
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
 }
 
 void LogReader::Submit(raft::LoadEntries load) {
@@ -73,7 +73,7 @@ SegmentHelper::SegmentHelper(wal::Wal* wal, Inbox* inbox, Logger* logger)
 SegmentHelper::~SegmentHelper() { ARIMA_ASSERT(!thread_.joinable()); }
 
 void SegmentHelper::Start() {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = Thread([this] { Run(); });
 }
 
 void SegmentHelper::Stop() {
@@ -82,7 +82,7 @@ void SegmentHelper::Stop() {
     stopping_ = true;
   }
   stopping_changed_.NotifyAll();
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
 }
 
 void SegmentHelper::TellSpace(const Result<bool>& worked) {

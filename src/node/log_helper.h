@@ -6,10 +6,10 @@
 
 #include <atomic>
 #include <string>
-#include <thread>
 
 #include "base/bounded_queue.h"
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "node/inbox.h"
 #include "node/logger.h"
 #include "node/raft_loop.h"
@@ -38,7 +38,7 @@ class LogReader final : public LoadSink {
   BoundedQueue<raft::LoadEntries> queue_{UINT64_MAX};
   std::atomic<uint64_t> damage_count_ = 0;
   std::string last_failure_;  // as logged; reader thread
-  std::thread thread_;
+  Thread thread_;
 };
 
 // While no segment can be made for want of space, and only one stands ready, the core hears it:
@@ -61,7 +61,7 @@ class SegmentHelper {
   Mutex mutex_;
   CondVar stopping_changed_;
   bool stopping_ GUARDED_BY(mutex_) = false;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace arima::node

@@ -26,12 +26,12 @@ LogWriter::LogWriter(wal::Wal* wal, Inbox* inbox, Clock* clock, Logger* logger, 
 LogWriter::~LogWriter() { ARIMA_ASSERT(!thread_.joinable()); }
 
 void LogWriter::Start() {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = Thread([this] { Run(); });
 }
 
 void LogWriter::Stop() {
   queue_.Close();
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
 }
 
 void LogWriter::Submit(raft::Write write) {
@@ -177,7 +177,7 @@ Status LogWriter::AppendPatiently(std::span<const wal::Batch> batches, bool sync
   inbox_.SetDiskLow(DiskUser::kLogWriter, true);
   // The pause is of no consequence for correctness: the append is simply tried again.
   while (!done && done.error().code == Code::kDiskFull && !queue_.closed()) {
-    std::this_thread::sleep_for(kDiskFullPause);
+    SleepFor(kDiskFullPause);
     if (BeginCut()) FinishCut();
     done = Append(batches, sync);
   }

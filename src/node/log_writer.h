@@ -16,12 +16,12 @@
 #include <atomic>
 #include <cstdint>
 #include <span>
-#include <thread>
 #include <variant>
 #include <vector>
 
 #include "base/bounded_queue.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "node/inbox.h"
 #include "node/logger.h"
 #include "node/raft_loop.h"
@@ -82,7 +82,7 @@ class LogWriter final : public LogSink {
   // Cuts come at most once a second.
   BoundedQueue<Task> queue_{UINT64_MAX};
   std::atomic<uint64_t> cut_to_ = 0;  // 0: none asked for
-  std::thread thread_;
+  Thread thread_;
   SyncMeter sync_meter_;
   std::atomic<uint64_t> syncs_ = 0;
   std::atomic<uint64_t> sync_ns_total_ = 0;

@@ -33,11 +33,13 @@ class Logger {
  public:
   // Writes to stderr. `node` is repeated in every line.
   Logger(std::string node, LogLevel level, LogFormat format);
-  ~Logger();
+  virtual ~Logger();
+  Logger(const Logger&) = delete;
+  Logger& operator=(const Logger&) = delete;
 
   // `event` is a stable machine word; `message` says what happened and what to do next.
-  void Log(LogLevel level, std::string_view event, std::string_view message,
-           std::initializer_list<LogField> fields = {});
+  virtual void Log(LogLevel level, std::string_view event, std::string_view message,
+                   std::initializer_list<LogField> fields = {});
 
   void Info(std::string_view event, std::string_view message,
             std::initializer_list<LogField> fields = {}) {
@@ -56,6 +58,12 @@ class Logger {
   // a broken belief about durable state; a core dump and the last line say why.
   [[noreturn]] void Fatal(std::string_view event, std::string_view message,
                           std::initializer_list<LogField> fields = {});
+
+ protected:
+  // For the simulator, which has lines and ends of its own.
+  Logger();
+  // Ends the process.
+  [[noreturn]] virtual void End();
 
  private:
   class Impl;

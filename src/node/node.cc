@@ -1,11 +1,12 @@
 #include "node/node.h"
 
 #include <chrono>
-#include <future>
-#include <thread>
+#include <memory>
 #include <utility>
 
 #include "base/assert.h"
+#include "base/notification.h"
+#include "base/thread.h"
 #include "node/cluster_front.h"
 #include "node/kv_front.h"
 #include "node/node_core.h"
@@ -24,7 +25,7 @@ class Node::Impl {
   NodeCore core;
   KvFront kv;
   ClusterFront cluster;
-  std::thread thread;
+  Thread thread;
 };
 
 Node::Node(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -35,7 +36,7 @@ Result<std::unique_ptr<Node>> Node::Start(const NodeOptions& options, env::Env* 
                                           Logger* logger) {
   auto impl = std::make_unique<Impl>(options, clock, logger);
   if (Status opened = impl->core.Open(env); !opened) return std::unexpected(opened.error());
-  impl->thread = std::thread([core = &impl->core] { core->Run(); });
+  impl->thread = Thread([core = &impl->core] { core->Run(); });
   return std::unique_ptr<Node>(new Node(std::move(impl)));
 }
 
@@ -44,16 +45,15 @@ service::ClusterService& Node::cluster() { return impl_->cluster; }
 uint16_t Node::raft_port() const { return impl_->core.raft_port(); }
 
 void Node::HandOverLeadership(uint64_t timeout_ms) {
-  auto done = std::make_shared<std::promise<void>>();
-  std::future<void> finished = done->get_future();
-  impl_->core.Post([core = &impl_->core, done] { core->HandOver([done] { done->set_value(); }); });
-  finished.wait_for(std::chrono::milliseconds(timeout_ms));
+  auto done = std::make_shared<Notification>();
+  impl_->core.Post([core = &impl_->core, done] { core->HandOver([done] { done->Notify(); }); });
+  done->WaitFor(std::chrono::milliseconds(timeout_ms));
 }
 
 void Node::Stop() {
   impl_->cluster.Close();
   impl_->core.Post([core = &impl_->core] { core->RequestStop(); });
-  impl_->thread.join();
+  impl_->thread.Join();
   impl_->core.Close();
 }
 

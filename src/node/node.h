@@ -1,7 +1,7 @@
 // Node: one running member. Owns the volume directory, the core thread, the transport and the
 // replica; offers what it can do as services to the front ends.
 //
-//   core thread:   IoLoop::RunOnce -> RaftLoop::Process -> ticks, membership, publishing
+//   core thread:   Loop::RunOnce -> RaftLoop::Process -> ticks, membership, publishing
 //   other threads: log writer, log reader, segment helper, applier (node/replica.h)
 //
 // Thread rule: Start, HandOverLeadership and Stop from one owner (main); kv() and cluster() from
@@ -20,6 +20,7 @@
 #include "node/replica.h"
 #include "service/cluster_service.h"
 #include "service/kv_service.h"
+#include "transport/network.h"
 
 namespace arima::node {
 
@@ -35,6 +36,7 @@ struct NodeOptions {
   ReplicaOptions replica;
   HistoryOptions history;
   uint64_t disk_reserve_bytes = 512 << 20;  // node/disk_watch.h
+  transport::Network* network = &transport::SystemNetwork();
 };
 
 class Node {

@@ -19,11 +19,11 @@ constexpr uint64_t kTickNs = 10'000'000;
 
 class IoWaker final : public Waker {
  public:
-  explicit IoWaker(transport::IoLoop* io) : io_(*io) {}
+  explicit IoWaker(transport::Loop* io) : io_(*io) {}
   void Wake() override { io_.Wake(); }
 
  private:
-  transport::IoLoop& io_;
+  transport::Loop& io_;
 };
 
 }  // namespace
@@ -33,7 +33,9 @@ NodeCore::NodeCore(const NodeOptions& options, Clock* clock, Logger* logger, Sha
       clock_(*clock),
       logger_(*logger),
       shared_(*shared),
-      waker_(std::make_shared<IoWaker>(&io_)),
+      network_(options_.network),
+      io_(network_->MakeLoop()),
+      waker_(std::make_shared<IoWaker>(io_.get())),
       membership_(this),
       history_(options_.history) {}
 
@@ -59,7 +61,7 @@ arima::Status NodeCore::Open(env::Env* env) {
   tcp.listen_host = options_.raft_listen_host;
   tcp.listen_port = options_.raft_port;
   tcp.seed = SystemRandom64();
-  auto transport = transport::TcpTransport::Open(&io_, tcp, this, this);
+  auto transport = transport::TcpTransport::Open(io_.get(), tcp, this, this);
   if (!transport) return std::unexpected(transport.error());
   transport_ = std::move(*transport);
   if (auto opened = OpenReplica(); !opened) return opened;
@@ -88,8 +90,8 @@ Result<std::unique_ptr<Replica>> NodeCore::OpenData() {
   stand_in_.reset();  // its lock
   Identity stand_in = identity_;
   ReplicaOptions options = options_.replica;
-  options.storage = StandInStorage();
-  auto dir = OpenStandIn(*dir_, &stand_in, &logger_);
+  options.storage = StandInStorage(options_.replica.storage);
+  auto dir = OpenStandIn(*dir_, &stand_in, options_.replica.storage, &logger_);
   if (!dir) return std::unexpected(dir.error());
   stand_in_ = std::move(*dir);
   return Replica::Open(*stand_in_, stand_in, options, waker_, &clock_, &logger_, clock_.NowNs(),
@@ -105,17 +107,19 @@ arima::Status NodeCore::OpenReplica() {
     if (!seed) return std::unexpected(seed.error());
     seed_conf_ = std::move(*seed);
   }
-  auto gone = std::make_shared<std::promise<void>>();
-  replica_gone_ = gone->get_future();
-  replica_ = std::shared_ptr<Replica>(replica->release(), [gone](Replica* last) {
+  replica_gone_ = std::make_shared<Notification>();
+  replica_ = std::shared_ptr<Replica>(replica->release(), [gone = replica_gone_](Replica* last) {
     delete last;
-    gone->set_value();
+    gone->Notify();
   });
   announcing_ = false;
   told_disk_low_ = false;
   told_sync_ = {};
   history_.Forget();
   conf_ = replica_->loop().Status().conf;
+  if (Observer* observer = options_.replica.loop.observer) {
+    observer->OnOpened(identity_, replica_->loop().Status());
+  }
   membership_.OnConfChanged(*conf_);
   KeepConf();
   FollowConf();
@@ -135,7 +139,7 @@ void NodeCore::CloseReplica(const Error& why) {
   shared_.SetReadFloor(std::max(shared_.read_floor(), replica_->machine().applied_index()));
   // A reader on another thread may hold it for the length of one read.
   replica_.reset();
-  replica_gone_.wait();
+  replica_gone_->Wait();
 }
 
 void NodeCore::RestartReplica(const Error& why) {
@@ -179,7 +183,7 @@ void NodeCore::Run() {
   while (!stopping_) {
     uint64_t now_ns = clock_.NowNs();
     uint64_t deadline_ns = std::min(next_tick_ns_, replica_->loop().NextDeadlineNs());
-    io_.RunOnce(deadline_ns > now_ns ? deadline_ns - now_ns : 0);
+    io_->RunOnce(deadline_ns > now_ns ? deadline_ns - now_ns : 0);
     now_ns = clock_.NowNs();
     replica_->loop().Process(now_ns);
     if (now_ns >= next_tick_ns_) {
@@ -226,6 +230,7 @@ void NodeCore::Close() {
   membership_.FailAll(why);
   transport_.reset();
   if (replica_ != nullptr) CloseReplica(why);
+  if (trash_remover_ != nullptr) trash_remover_->Stop();
   trash_remover_.reset();
   if (disk_watch_ != nullptr) disk_watch_->Stop();
   for (auto& done : std::exchange(hand_over_waiters_, {})) done();

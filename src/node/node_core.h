@@ -5,13 +5,13 @@
 
 #include <cstdint>
 #include <functional>
-#include <future>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/notification.h"
 #include "node/bootstrap.h"
 #include "node/data_dir.h"
 #include "node/database_opening.h"
@@ -26,7 +26,7 @@
 #include "node/snapshot_fetcher.h"
 #include "node/snapshot_source.h"
 #include "node/trash_remover.h"
-#include "transport/io_context.h"
+#include "transport/network.h"
 #include "transport/tcp_transport.h"
 #include "transport/transport.h"
 
@@ -50,7 +50,7 @@ class NodeCore final : public RaftLoopHost,
   void Close();
 
   // Any thread: runs `task` on the core thread.
-  void Post(std::move_only_function<void()> task) { io_.Post(std::move(task)); }
+  void Post(std::move_only_function<void()> task) { io_->Post(std::move(task)); }
   void RequestStop() { stopping_ = true; }
 
   Membership& membership() { return membership_; }
@@ -182,7 +182,8 @@ class NodeCore final : public RaftLoopHost,
   Clock& clock_;
   Logger& logger_;
   SharedState& shared_;
-  transport::IoLoop io_;
+  transport::Network* const network_;
+  const std::unique_ptr<transport::Loop> io_;
   std::shared_ptr<Waker> waker_;
   std::unique_ptr<DataDir> dir_;
   std::unique_ptr<TrashRemover> trash_remover_;
@@ -200,7 +201,7 @@ class NodeCore final : public RaftLoopHost,
   std::shared_ptr<const raft::ConfState> conf_;
   std::unique_ptr<transport::TcpTransport> transport_;
   std::shared_ptr<Replica> replica_;
-  std::future<void> replica_gone_;  // ready when the last reference to it is dropped
+  std::shared_ptr<Notification> replica_gone_;  // of the last reference to it
   SnapshotCounters snapshot_counters_;
   std::unique_ptr<SnapshotSource> snapshot_source_;    // of replica_
   std::unique_ptr<SnapshotFetcher> snapshot_fetcher_;  // of replica_

@@ -24,12 +24,15 @@ void NodeCore::StartSnapshots() {
   to_install_.reset();
   SnapshotOptions options = options_.replica.snapshots;
   if (options.free_bytes_min == 0) options.free_bytes_min = disk_watch_->figures().reserve_bytes;
+  if (options_.replica.storage.databases != nullptr) {
+    options.databases = options_.replica.storage.databases;
+  }
   DataDir* dir = stand_in_ != nullptr ? stand_in_.get() : dir_.get();
   snapshot_source_ = std::make_unique<SnapshotSource>(dir, &replica_->machine(), &replica_->wal(),
                                                       &replica_->loop().inbox(), &clock_, &logger_,
                                                       &snapshot_counters_, options);
-  snapshot_fetcher_ =
-      std::make_unique<SnapshotFetcher>(dir, &clock_, &logger_, &snapshot_counters_, options);
+  snapshot_fetcher_ = std::make_unique<SnapshotFetcher>(dir, network_, &clock_, &logger_,
+                                                        &snapshot_counters_, options);
   snapshot_source_->Start();
   snapshot_fetcher_->Start();
   // What an earlier life received may be of use; an error here shows again when it is used.

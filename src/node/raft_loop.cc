@@ -286,6 +286,10 @@ void RaftLoop::HandOut(raft::Output out, uint64_t now_ns) {
     soft_ = *out.soft;
     next_retry_ns_ = 0;
   }
+  if (options_.observer != nullptr) {
+    if (out.soft) options_.observer->OnSoftState(*out.soft);
+    if (!out.apply.empty()) options_.observer->OnCommitted(out.apply);
+  }
   Route(std::move(out.send_now), now_ns);
   if (out.write) log_->Submit(std::move(*out.write));
   // Before the applier can see the entries: a waiter is never registered too late.

@@ -18,6 +18,7 @@
 
 #include "node/disk_watch.h"
 #include "node/inbox.h"
+#include "node/observer.h"
 #include "node/proposal_table.h"
 #include "node/read_queue.h"
 #include "raft/core.h"
@@ -84,6 +85,7 @@ struct RaftLoopOptions {
   uint64_t held_write_bytes_max = 64 << 20;
   // Reads that wait for their read index or for this node to reach it.
   uint64_t held_reads_max = 65536;
+  Observer* observer = nullptr;
 };
 
 // Why a configuration change was not taken; an accepted one is seen through OnConfChanged.

@@ -62,7 +62,7 @@ class Replica {
                                                Logger* logger, uint64_t now_ns,
                                                OpenReport* report = nullptr,
                                                const DiskWatch* disk = nullptr);
-  ~Replica();
+  ~Replica();  // Stop comes before: its threads are joined then (asserted)
 
   void Start(MessageSink* peers, RaftLoopHost* host);
   // Writes and applies what is under way, makes it durable, answers whoever still waits with

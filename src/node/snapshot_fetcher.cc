@@ -6,7 +6,6 @@
 
 #include "base/assert.h"
 #include "codec/conf_codec.h"
-#include "transport/side_stream.h"
 
 namespace arima::node {
 namespace {
@@ -24,14 +23,20 @@ bool Same(const SnapshotFetch& a, const SnapshotFetch& b) {
 
 }  // namespace
 
-SnapshotFetcher::SnapshotFetcher(DataDir* dir, Clock* clock, Logger* logger,
-                                 SnapshotCounters* counters, const SnapshotOptions& options)
-    : dir_(*dir), clock_(*clock), logger_(*logger), counters_(*counters), options_(options) {}
+SnapshotFetcher::SnapshotFetcher(DataDir* dir, transport::Network* network, Clock* clock,
+                                 Logger* logger, SnapshotCounters* counters,
+                                 const SnapshotOptions& options)
+    : dir_(*dir),
+      network_(*network),
+      clock_(*clock),
+      logger_(*logger),
+      counters_(*counters),
+      options_(options) {}
 
 SnapshotFetcher::~SnapshotFetcher() { ARIMA_ASSERT(!thread_.joinable()); }
 
 void SnapshotFetcher::Start() {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = Thread([this] { Run(); });
 }
 
 void SnapshotFetcher::Stop() {
@@ -41,7 +46,7 @@ void SnapshotFetcher::Stop() {
     if (stream_ != nullptr) stream_->Cancel();
   }
   changed_.NotifyAll();
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
 }
 
 void SnapshotFetcher::Fetch(SnapshotFetch fetch) {
@@ -156,24 +161,25 @@ Status SnapshotFetcher::FetchPatiently(SnapshotFetch* fetch) {
 }
 
 Status SnapshotFetcher::FetchOnce(SnapshotFetch* fetch) {
-  transport::SideStream stream;
+  const std::unique_ptr<transport::OutgoingStream> stream = network_.MakeStream();
   {
     MutexLock lock(&mutex_);
     if (stopping_ || next_) return Fail(Code::kUnavailable, "not wanted any more");
-    stream_ = &stream;
+    stream_ = stream.get();
   }
   snapshot::ReceiverOptions options;
   options.dir = dir_.receive_path();
   options.expected = {fetch->meta.snapshot_id, fetch->hello.cluster_id, fetch->meta.index.value,
                       fetch->meta.term.value};
   options.free_bytes_min = options_.free_bytes_min;
+  options.databases = options_.databases;
   options.on_progress = [this](const snapshot::Progress& progress) {
     MutexLock lock(&mutex_);
     progress_ = progress;
   };
   snapshot::Receiver receiver(dir_.env(), options);
-  Status dialed = stream.Dial(fetch->address, fetch->hello, fetch->incarnation);
-  auto manifest = dialed ? receiver.Receive(stream) : std::unexpected(dialed.error());
+  Status dialed = stream->Dial(fetch->address, fetch->hello, fetch->incarnation);
+  auto manifest = dialed ? receiver.Receive(*stream) : std::unexpected(dialed.error());
   {
     MutexLock lock(&mutex_);
     stream_ = nullptr;

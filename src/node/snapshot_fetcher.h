@@ -12,18 +12,19 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "base/byte_stream.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "node/data_dir.h"
 #include "node/logger.h"
 #include "node/snapshot_source.h"
 #include "raft/types.h"
 #include "snapshot/receiver.h"
 #include "transport/hello.h"
+#include "transport/network.h"
 
 namespace arima::node {
 
@@ -45,8 +46,8 @@ struct SnapshotFetched {
 
 class SnapshotFetcher {
  public:
-  SnapshotFetcher(DataDir* dir, Clock* clock, Logger* logger, SnapshotCounters* counters,
-                  const SnapshotOptions& options);
+  SnapshotFetcher(DataDir* dir, transport::Network* network, Clock* clock, Logger* logger,
+                  SnapshotCounters* counters, const SnapshotOptions& options);
   ~SnapshotFetcher();
   void Start();
   void Stop();
@@ -77,11 +78,12 @@ class SnapshotFetcher {
   bool Wanted() EXCLUDES(mutex_);
 
   DataDir& dir_;
+  transport::Network& network_;
   Clock& clock_;
   Logger& logger_;
   SnapshotCounters& counters_;
   const SnapshotOptions options_;
-  std::thread thread_;
+  Thread thread_;
 
   Mutex mutex_;
   CondVar changed_;

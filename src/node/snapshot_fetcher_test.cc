@@ -17,6 +17,7 @@
 #include "env/fault_env.h"
 #include "node/test_replica.h"
 #include "snapshot/sender.h"
+#include "transport/io_context.h"
 #include "transport/tcp_transport.h"
 
 namespace arima::node {
@@ -155,8 +156,8 @@ class SnapshotFetcherTest : public ::testing::Test {
     auto dir = DataDir::Open(&receiver_env_, temp_.Path("receiver"));
     ASSERT_TRUE(dir);
     dir_ = std::move(*dir);
-    fetcher_ =
-        std::make_unique<SnapshotFetcher>(dir_.get(), &clock_, &logger_, &counters_, options_);
+    fetcher_ = std::make_unique<SnapshotFetcher>(dir_.get(), &transport::SystemNetwork(), &clock_,
+                                                 &logger_, &counters_, options_);
     fetcher_->Start();
   }
   void TearDown() override {

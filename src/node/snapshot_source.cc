@@ -10,7 +10,6 @@
 #include "base/mutants.h"
 #include "base/random.h"
 #include "codec/conf_codec.h"
-#include "kv/checkpoint.h"
 #include "kv/engine.h"
 
 namespace arima::node {
@@ -39,7 +38,7 @@ SnapshotSource::SnapshotSource(DataDir* dir, kv::StateMachine* machine, const wa
 SnapshotSource::~SnapshotSource() { ARIMA_ASSERT(!thread_.joinable()); }
 
 void SnapshotSource::Start() {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = Thread([this] { Run(); });
 }
 
 void SnapshotSource::Stop() {
@@ -49,7 +48,7 @@ void SnapshotSource::Stop() {
     CancelSending(sending_to_);
   }
   changed_.NotifyAll();
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
 }
 
 bool SnapshotSource::IsStopping() {
@@ -271,7 +270,7 @@ Status SnapshotSource::MakeCheckpoint() {
     if (IsStopping()) return Fail(Code::kUnavailable, "the node is stopping");
     return {};
   };
-  auto manifest = snapshot::DescribeCheckpoint(dir_.env(), made.dir, id, step);
+  auto manifest = snapshot::DescribeCheckpoint(dir_.env(), made.dir, id, step, *options_.databases);
   auto conf = manifest ? codec::DecodeConfState(manifest->conf)
                        : Result<raft::ConfState>(std::unexpected(manifest.error()));
   if (!conf) {
@@ -292,7 +291,7 @@ void SnapshotSource::CheckOwnTables() {
     if (IsStopping()) return Fail(Code::kUnavailable, "the node is stopping");
     return {};
   };
-  Status whole = kv::VerifyCheckpointTables(checkpoint_->dir, step);
+  Status whole = options_.databases->VerifyCheckpointTables(checkpoint_->dir, step);
   if (whole || whole.error().code != Code::kCorruption) return;
   logger_.Error("checkpoint_damaged", whole.error().message);
   machine_.engine().ReportCorruption(whole.error());

@@ -18,13 +18,14 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/byte_stream.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mutex.h"
+#include "base/thread.h"
+#include "kv/databases.h"
 #include "kv/state_machine.h"
 #include "node/data_dir.h"
 #include "node/inbox.h"
@@ -38,6 +39,7 @@
 namespace arima::node {
 
 struct SnapshotOptions {
+  kv::Databases* databases = &kv::RocksDatabases();
   uint64_t rate_bytes_per_s = 100 << 20;  // of all snapshots sent
   // That a snapshot being received leaves on the disk; the node puts its reserve in the place of 0.
   uint64_t free_bytes_min = 0;
@@ -142,7 +144,7 @@ class SnapshotSource {
   const SnapshotOptions options_;
   snapshot::RateLimiter limiter_;
   std::optional<Checkpoint> checkpoint_;  // own thread
-  std::thread thread_;
+  Thread thread_;
 
   Mutex mutex_;
   CondVar changed_;

@@ -16,7 +16,7 @@ void TrashRemover::Start() {
     }
     changed_.NotifyAll();
   });
-  thread_ = std::thread([this] { Run(); });
+  thread_ = Thread([this] { Run(); });
 }
 
 void TrashRemover::RequestStop() {
@@ -30,7 +30,7 @@ void TrashRemover::RequestStop() {
 void TrashRemover::Stop() {
   dir_.WatchTrash(nullptr);
   RequestStop();
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.Join();
 }
 
 bool TrashRemover::IsStopping() {

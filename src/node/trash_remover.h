@@ -10,10 +10,10 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
-#include <thread>
 
 #include "base/error.h"
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "node/data_dir.h"
 #include "node/logger.h"
 
@@ -42,7 +42,7 @@ class TrashRemover {
   DataDir& dir_;
   Logger& logger_;
   std::atomic<uint64_t> waiting_ = 0;
-  std::thread thread_;
+  Thread thread_;
 
   Mutex mutex_;
   CondVar changed_;

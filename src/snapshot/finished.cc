@@ -1,6 +1,6 @@
 #include "snapshot/finished.h"
 
-#include "kv/checkpoint.h"
+#include "kv/databases.h"
 
 namespace arima::snapshot {
 namespace {
@@ -12,16 +12,27 @@ std::unexpected<Error> Differs(const std::string& dir, std::string_view what) {
                                      std::string(what) + " than the manifest");
 }
 
-}  // namespace
-
-Status VerifyDatabase(const std::string& dir, const Manifest& manifest, const StepFn& step) {
-  auto applied = kv::ReadCheckpoint(dir);
+Status Verify(kv::Databases& databases, const std::string& dir, const Manifest& manifest,
+              const StepFn& step) {
+  auto applied = databases.ReadCheckpoint(dir);
   if (!applied) return std::unexpected(applied.error());
   if (applied->cluster_id != manifest.cluster_id) return Differs(dir, "cluster id");
   if (applied->index != manifest.index) return Differs(dir, "index");
   if (applied->term != manifest.term) return Differs(dir, "term");
   if (applied->conf != manifest.conf) return Differs(dir, "configuration");
-  return kv::VerifyCheckpointTables(dir, step);
+  return databases.VerifyCheckpointTables(dir, step);
+}
+
+}  // namespace
+
+VerifyFn VerifyDatabaseOf(kv::Databases* databases) {
+  return [databases](const std::string& dir, const Manifest& manifest, const StepFn& step) {
+    return Verify(*databases, dir, manifest, step);
+  };
+}
+
+Status VerifyDatabase(const std::string& dir, const Manifest& manifest, const StepFn& step) {
+  return Verify(kv::RocksDatabases(), dir, manifest, step);
 }
 
 Status StoreFinished(env::Env& env, const std::string& dir, const Manifest& manifest) {

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "env/env.h"
+#include "kv/databases.h"
 #include "snapshot/manifest.h"
 
 namespace arima::snapshot {
@@ -26,6 +27,8 @@ using VerifyFn =
 // The check of production: the database opens, its applied record has the manifest's index, term,
 // configuration and cluster, and every block of every table has its checksum. kCorruption if not.
 Status VerifyDatabase(const std::string& dir, const Manifest& manifest, const StepFn& step);
+// The same, of databases of another kind; they outlive the function.
+VerifyFn VerifyDatabaseOf(kv::Databases* databases);
 
 // Says, durably, that all files of `manifest` lie in `dir`, durable and verified.
 Status StoreFinished(env::Env& env, const std::string& dir, const Manifest& manifest);

@@ -5,7 +5,6 @@
 
 #include "base/assert.h"
 #include "base/coding.h"
-#include "kv/checkpoint.h"
 
 namespace arima::snapshot {
 namespace {
@@ -171,8 +170,8 @@ Status DescribeFiles(env::Env& env, const std::string& dir, const StepFn& step,
 }
 
 Result<Manifest> DescribeCheckpoint(env::Env& env, const std::string& dir, uint64_t snapshot_id,
-                                    const StepFn& step) {
-  auto applied = kv::ReadCheckpoint(dir);
+                                    const StepFn& step, kv::Databases& databases) {
+  auto applied = databases.ReadCheckpoint(dir);
   if (!applied) return std::unexpected(applied.error());
   Manifest manifest;
   manifest.snapshot_id = snapshot_id;
@@ -180,8 +179,8 @@ Result<Manifest> DescribeCheckpoint(env::Env& env, const std::string& dir, uint6
   manifest.index = applied->index;
   manifest.term = applied->term;
   manifest.conf = std::move(applied->conf);
-  manifest.engine = kv::EngineName();
-  manifest.engine_version = kv::EngineVersion();
+  manifest.engine = databases.engine_name();
+  manifest.engine_version = databases.engine_version();
   if (Status status = DescribeFiles(env, dir, step, &manifest); !status) {
     return std::unexpected(status.error());
   }

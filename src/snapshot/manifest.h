@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "env/env.h"
+#include "kv/databases.h"
 
 namespace arima::snapshot {
 
@@ -41,8 +42,8 @@ struct Manifest {
   uint64_t index = 0;
   uint64_t term = 0;
   std::string conf;                 // codec/conf_codec.h ConfState, opaque here
-  std::string engine;               // kv::EngineName of the sender
-  std::string engine_version;       // kv::EngineVersion of the sender
+  std::string engine;               // kv::Databases::engine_name of the sender
+  std::string engine_version;       // its engine_version
   std::vector<SnapshotFile> files;  // strictly ascending by name
 
   uint64_t TotalBytes() const;  // of all files; what Decode and Describe give does not overflow
@@ -71,6 +72,7 @@ Status DescribeFiles(env::Env& env, const std::string& dir, const StepFn& step, 
 
 // What the checkpoint in `dir` is: opens it read-only for the metadata, then DescribeFiles.
 Result<Manifest> DescribeCheckpoint(env::Env& env, const std::string& dir, uint64_t snapshot_id,
-                                    const StepFn& step = nullptr);
+                                    const StepFn& step = nullptr,
+                                    kv::Databases& databases = kv::RocksDatabases());
 
 }  // namespace arima::snapshot

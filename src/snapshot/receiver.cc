@@ -9,7 +9,6 @@
 #include <map>
 #include <utility>
 
-#include "kv/checkpoint.h"
 #include "snapshot/frame.h"
 #include "snapshot/receive_dir.h"
 
@@ -161,7 +160,7 @@ Status Receiver::Transfer::CheckManifest() const {
                                       std::to_string(expected.index) + ", term " +
                                       std::to_string(expected.term) + ")");
   }
-  if (manifest_.engine != kv::EngineName()) {
+  if (manifest_.engine != options_.databases->engine_name()) {
     return Fails(Code::kNotSupported, "it was written by another engine");
   }
   return {};
@@ -267,7 +266,8 @@ Status Receiver::Transfer::FinishFile(size_t number) {
 Status Receiver::Transfer::Conclude() {
   if (Status status = dir_->Sync(); !status) return status;
   const StepFn step = [this](uint64_t bytes) { return Work(bytes); };
-  if (Status status = options_.verify(options_.dir, manifest_, step); !status) {
+  const VerifyFn verify = options_.verify ? options_.verify : VerifyDatabaseOf(options_.databases);
+  if (Status status = verify(options_.dir, manifest_, step); !status) {
     const Code code = status.error().code;
     if (code != Code::kUnavailable && code != Code::kIo) {
       // Every file is as the sender described it, so fetching them again would not help.

@@ -47,7 +47,8 @@ struct ReceiverOptions {
   uint64_t free_bytes_min = 512 << 20;
   // Called on the receiving thread after each chunk; may be null.
   std::function<void(const Progress&)> on_progress;
-  VerifyFn verify = VerifyDatabase;
+  kv::Databases* databases = &kv::RocksDatabases();
+  VerifyFn verify = nullptr;  // null: VerifyDatabase, of `databases`
 };
 
 class Receiver {

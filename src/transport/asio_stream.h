@@ -6,16 +6,15 @@
 #include <string>
 
 #include "transport/stream.h"
+#include "transport/tcp_transport.h"
 
 namespace arima::transport {
-
-struct Stream::Impl {
-  boost::asio::ip::tcp::socket socket;
-  std::string remote;
-};
 
 std::string ToString(const boost::asio::ip::tcp::endpoint& endpoint);
 
 std::unique_ptr<Stream> MakeStream(boost::asio::ip::tcp::socket socket);
+
+// Options of a freshly opened socket; what the kernel refuses is left as it is.
+void ConfigureSocket(int fd, const TcpOptions& options);
 
 }  // namespace arima::transport

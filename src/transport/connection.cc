@@ -39,7 +39,7 @@ void AppendParts(const OutFrame& frame, size_t skip, std::vector<iovec>* parts) 
 
 }  // namespace
 
-Connection::Connection(IoLoop* loop, std::unique_ptr<Stream> stream, bool incoming)
+Connection::Connection(Loop* loop, std::unique_ptr<Stream> stream, bool incoming)
     : loop_(loop), stream_(std::move(stream)), remote_(stream_->remote()), reader_(incoming) {}
 
 void Connection::Start(ConnectionUser* user) {
@@ -143,10 +143,11 @@ void Connection::Close() {
   stream_.reset();
 }
 
-int Connection::Release() {
-  int fd = idle() && reader_.unread() == 0 ? stream_->Release() : -1;
+std::unique_ptr<ByteStream> Connection::Detach(std::shared_ptr<void> counted) {
+  std::unique_ptr<ByteStream> detached;
+  if (idle() && reader_.unread() == 0) detached = stream_->Detach(std::move(counted));
   Close();
-  return fd;
+  return detached;
 }
 
 void Connection::End(ConnectionEnd end) {

@@ -1,6 +1,6 @@
 // Connection: frames over one stream, in both directions.
 //
-// Thread rule: the thread of the IoLoop. Held by shared_ptr: pending socket operations keep it
+// Thread rule: the thread of the Loop. Held by shared_ptr: pending socket operations keep it
 // alive; its user is told of the end once, unless the user itself closed it. Internal to
 // transport/.
 #pragma once
@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "transport/frame.h"
-#include "transport/io_context.h"
+#include "transport/loop.h"
 #include "transport/stream.h"
 
 namespace arima::transport {
@@ -45,7 +45,7 @@ class ConnectionUser {
 class Connection final : public std::enable_shared_from_this<Connection> {
  public:
   // Make with make_shared, then Start. `incoming`: a preamble comes first.
-  Connection(IoLoop* loop, std::unique_ptr<Stream> stream, bool incoming);
+  Connection(Loop* loop, std::unique_ptr<Stream> stream, bool incoming);
 
   // Begins to read. The user may change hands later.
   void Start(ConnectionUser* user);
@@ -64,9 +64,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   // Closes now; the user hears nothing more.
   void Close();
 
-  // For the user, in OnFrame: gives the socket away (see Stream::Release) and is closed then. -1 if
-  // anything was received behind that frame or could not be sent, or the socket is lost.
-  int Release();
+  // For the user, in OnFrame: gives the stream away (Stream::Detach) and is closed then. Null if
+  // anything was received behind that frame or could not be sent, or the stream is lost.
+  std::unique_ptr<ByteStream> Detach(std::shared_ptr<void> counted);
 
   bool open() const { return stream_ != nullptr; }
   const std::string& remote() const { return remote_; }
@@ -84,7 +84,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void ShutdownIfDone();
   void End(ConnectionEnd end);
 
-  IoLoop* const loop_;
+  Loop* const loop_;
   std::unique_ptr<Stream> stream_;  // null: closed
   const std::string remote_;
   ConnectionUser* user_ = nullptr;
@@ -96,7 +96,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   bool finishing_ = false;
   bool write_failed_ = false;
   int write_error_ = 0;  // what write_failed_ was
-  IoLoop::TimerId finish_timer_ = 0;
+  Loop::TimerId finish_timer_ = 0;
   uint64_t sent_bytes_ = 0;
   uint64_t received_bytes_ = 0;
 };

@@ -14,20 +14,14 @@
 
 namespace arima::transport {
 
-struct ConnectFailure {
-  bool refused = false;  // the host is there and nobody listens (on any of its addresses)
-  std::string text;
-};
-
-class Connector {
+class Connector final : public Connecting {
  public:
-  // A stream, or null and why not.
-  using Done = std::move_only_function<void(std::unique_ptr<Stream>, ConnectFailure)>;
+  using Done = Loop::ConnectDone;
 
   // `done` runs once, inside a later RunOnce. `options` must outlive the attempt.
   Connector(IoLoop* loop, const TcpOptions& options, const std::string& address, Done done);
   // Gives up: `done` does not run any more.
-  ~Connector();
+  ~Connector() override;
   Connector(const Connector&) = delete;
   Connector& operator=(const Connector&) = delete;
 

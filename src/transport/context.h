@@ -6,7 +6,7 @@
 
 #include "base/random.h"
 #include "codec/message_codec.h"
-#include "transport/io_context.h"
+#include "transport/loop.h"
 #include "transport/notifier.h"
 #include "transport/tcp_transport.h"
 #include "transport/transport.h"
@@ -16,7 +16,7 @@ namespace arima::transport {
 inline constexpr uint64_t kNsPerMs = 1'000'000;
 
 struct Context {
-  Context(IoLoop* io, const TcpOptions& opts, PeerPolicy* peer_policy, TransportHandler* callbacks)
+  Context(Loop* io, const TcpOptions& opts, PeerPolicy* peer_policy, TransportHandler* callbacks)
       : loop(io),
         options(opts),
         policy(peer_policy),
@@ -24,7 +24,7 @@ struct Context {
         notifier(io, callbacks),
         random(opts.seed) {}
 
-  IoLoop* const loop;
+  Loop* const loop;
   const TcpOptions options;
   PeerPolicy* const policy;
   TransportHandler* const handler;

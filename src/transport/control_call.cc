@@ -13,8 +13,8 @@ ControlCall::ControlCall(Context* context, const std::string& address,
       done_(std::move(done)) {
   deadline_ =
       context_->loop->After(request.timeout_ms * kNsPerMs, [this] { GiveUp("no answer in time"); });
-  connector_ = std::make_unique<Connector>(
-      context_->loop, context_->options, address,
+  connector_ = context_->loop->Connect(
+      context_->options, address,
       [this](std::unique_ptr<Stream> stream, const ConnectFailure& failure) {
         OnConnected(std::move(stream), failure);
       });

@@ -1,6 +1,6 @@
 // ControlCall: asks another node once, on a connection of its own.
 //
-// Thread rule: the thread of the IoLoop. Internal to transport/.
+// Thread rule: the thread of the Loop. Internal to transport/.
 #pragma once
 
 #include <functional>
@@ -8,7 +8,6 @@
 #include <string>
 
 #include "transport/connection.h"
-#include "transport/connector.h"
 #include "transport/context.h"
 #include "transport/control.h"
 
@@ -37,9 +36,9 @@ class ControlCall final : public ConnectionUser {
   const ControlKind kind_;
   std::string request_;  // encoded
   Done done_;
-  std::unique_ptr<Connector> connector_;
+  std::unique_ptr<Connecting> connector_;
   std::shared_ptr<Connection> connection_;
-  IoLoop::TimerId deadline_ = 0;
+  Loop::TimerId deadline_ = 0;
   bool asked_ = false;  // the whole request is on its way
 };
 

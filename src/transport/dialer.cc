@@ -40,8 +40,8 @@ void Dialer::Dial() {
   ARIMA_ASSERT(state_ == State::kWaiting);
   state_ = State::kConnecting;
   timer_ = 0;
-  connector_ = std::make_unique<Connector>(
-      context_->loop, context_->options, peer_.address,
+  connector_ = context_->loop->Connect(
+      context_->options, peer_.address,
       [this](std::unique_ptr<Stream> stream, const ConnectFailure& failure) {
         OnConnected(std::move(stream), failure);
       });

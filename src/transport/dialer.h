@@ -4,7 +4,7 @@
 //      ^------ no connection, time-out, Refuse, lost ---------+--------------------'
 //
 // The first attempt starts at once, or after `first_delay_ms`. Delays double from the minimum; a
-// connection that held for kStableNs starts them over. Thread rule: the thread of the IoLoop.
+// connection that held for kStableNs starts them over. Thread rule: the thread of the Loop.
 // Internal to transport/.
 #pragma once
 
@@ -13,7 +13,6 @@
 #include <string>
 
 #include "transport/connection.h"
-#include "transport/connector.h"
 #include "transport/context.h"
 
 namespace arima::transport {
@@ -73,9 +72,9 @@ class Dialer final : public ConnectionUser {
   const Hello hello_;
   DialerUser* const user_;
   State state_ = State::kWaiting;
-  std::unique_ptr<Connector> connector_;
+  std::unique_ptr<Connecting> connector_;
   std::shared_ptr<Connection> connection_;
-  IoLoop::TimerId timer_ = 0;  // kWaiting: next attempt; kGreeting: deadline
+  Loop::TimerId timer_ = 0;  // kWaiting: next attempt; kGreeting: deadline
   uint64_t delay_ms_;
   uint64_t up_since_ns_ = 0;
 };

@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "base/assert.h"
-#include "transport/side_stream.h"
 
 namespace arima::transport {
 namespace {
@@ -164,9 +163,8 @@ class Inbound::Session final : public ConnectionUser {
       return {};
     }
     connection_->Write(HelloOkFrame(protocol));
-    int fd = connection_->Release();
-    if (fd >= 0) {
-      context_->handler->OnStream(hello_, MakeSideStream(fd, context_->streams));
+    if (std::unique_ptr<ByteStream> stream = connection_->Detach(context_->streams)) {
+      context_->handler->OnStream(hello_, std::move(stream));
     } else {
       CountBadInput(connection_->remote() + ": does not keep to the greeting of a stream");
     }
@@ -247,7 +245,7 @@ class Inbound::Session final : public ConnectionUser {
   Purpose purpose_ = Purpose::kControl;  // of the preamble
   Hello hello_;
   bool provisional_ = false;
-  IoLoop::TimerId deadline_ = 0;
+  Loop::TimerId deadline_ = 0;
 };
 
 // ---------------------------------------------------------------- all of them
@@ -256,9 +254,8 @@ Inbound::Inbound(Context* context, PeerTable* peers) : context_(context), peers_
 Inbound::~Inbound() = default;
 
 Status Inbound::Open() {
-  auto listener =
-      Listener::Open(context_->loop, context_->options,
-                     [this](std::unique_ptr<Stream> stream) { OnAccepted(std::move(stream)); });
+  auto listener = context_->loop->Listen(
+      context_->options, [this](std::unique_ptr<Stream> stream) { OnAccepted(std::move(stream)); });
   if (!listener) return std::unexpected(listener.error());
   listener_ = *std::move(listener);
   if (!listener_->narrowed().empty()) {
@@ -270,43 +267,41 @@ Status Inbound::Open() {
 
 void Inbound::Close() {
   listener_.reset();
-  for (auto& [place, session] : std::exchange(sessions_, {})) context_->Retire(std::move(session));
+  for (auto& session : std::exchange(sessions_, {})) context_->Retire(std::move(session));
 }
 
 void Inbound::OnAccepted(std::unique_ptr<Stream> stream) {
   auto greeted = static_cast<size_t>(
-      std::ranges::count_if(sessions_, [](const auto& item) { return item.second->greeted(); }));
+      std::ranges::count_if(sessions_, [](const auto& item) { return item->greeted(); }));
   if (sessions_.size() >= context_->options.inbound_connections_max ||
       sessions_.size() - greeted >= context_->options.control_connections_max) {
     ++context_->counters.rejected_connections;
     return;
   }
   ++context_->counters.accepted_connections;
-  auto session = std::make_unique<Session>(this, std::move(stream));
-  Session* place = session.get();
-  sessions_.emplace(place, std::move(session));
+  sessions_.push_back(std::make_unique<Session>(this, std::move(stream)));
 }
 
 void Inbound::CloseOlder(raft::MemberId member, const Session* but) {
-  for (auto& [session, owned] : sessions_) {
-    if (session == but || !session->greeted() || session->member() != member) continue;
+  for (const auto& session : sessions_) {
+    if (session.get() == but || !session->greeted() || session->member() != member) continue;
     session->Leave({EndCause::kOther, "replaced by a newer connection"});
-    return Remove(session);
+    return Remove(session.get());
   }
 }
 
 void Inbound::Recheck() {
   std::vector<Session*> greeted;
-  for (const auto& [session, owned] : sessions_) {
-    if (session->greeted()) greeted.push_back(session);
+  for (const auto& session : sessions_) {
+    if (session->greeted()) greeted.push_back(session.get());
   }
   for (Session* session : greeted) session->Recheck();
 }
 
 void Inbound::Remove(Session* session) {
-  auto place = sessions_.find(session);
+  auto place = std::ranges::find_if(sessions_, [&](const auto& s) { return s.get() == session; });
   if (place == sessions_.end()) return;
-  context_->Retire(std::move(place->second));
+  context_->Retire(std::move(*place));
   sessions_.erase(place);
 }
 

@@ -1,18 +1,17 @@
 // Inbound: the connections that others make to this node, from accept to close: who they are, what
 // they may say, how long they may take, and how many there may be.
 //
-// Thread rule: the thread of the IoLoop. Internal to transport/.
+// Thread rule: the thread of the Loop. Internal to transport/.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
+#include <list>
 #include <memory>
 #include <string>
 
 #include "transport/connection.h"
 #include "transport/context.h"
-#include "transport/listener.h"
 #include "transport/peer_channel.h"
 
 namespace arima::transport {
@@ -39,8 +38,9 @@ class Inbound {
 
   Context* const context_;
   PeerTable* const peers_;
-  std::unique_ptr<Listener> listener_;
-  std::map<Session*, std::unique_ptr<Session>> sessions_;
+  std::unique_ptr<Listening> listener_;
+  // In the order of their coming, so that nothing hangs on where they lie in memory.
+  std::list<std::unique_ptr<Session>> sessions_;
 };
 
 }  // namespace arima::transport

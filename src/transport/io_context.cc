@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "transport/asio_loop.h"
+#include "transport/connector.h"
+#include "transport/listener.h"
 
 namespace arima::transport {
 namespace {
@@ -60,6 +62,15 @@ void IoLoop::Cancel(TimerId id) { impl_->timers.erase(id); }
 uint64_t IoLoop::NowNs() const {
   auto since = std::chrono::steady_clock::now().time_since_epoch();
   return static_cast<uint64_t>(std::chrono::nanoseconds(since).count());
+}
+
+std::unique_ptr<Connecting> IoLoop::Connect(const TcpOptions& options, const std::string& address,
+                                            ConnectDone done) {
+  return std::make_unique<Connector>(this, options, address, std::move(done));
+}
+
+Result<std::unique_ptr<Listening>> IoLoop::Listen(const TcpOptions& options, Accepted accepted) {
+  return Listener::Open(this, options, std::move(accepted));
 }
 
 }  // namespace arima::transport

@@ -141,13 +141,13 @@ class Listener::Impl : public std::enable_shared_from_this<Impl> {
   bool closed_ = false;
 };
 
-Result<std::unique_ptr<Listener>> Listener::Open(IoLoop* loop, const TcpOptions& options,
-                                                 Accepted accepted) {
+Result<std::unique_ptr<Listening>> Listener::Open(IoLoop* loop, const TcpOptions& options,
+                                                  Accepted accepted) {
   auto impl = std::make_shared<Impl>(loop, options, std::move(accepted));
   Status opened = options.listen_host.empty() ? impl->OpenLoopback() : impl->OpenHost();
   if (!opened) return std::unexpected(opened.error());
   impl->Start();
-  return std::unique_ptr<Listener>(new Listener(std::move(impl)));
+  return std::unique_ptr<Listening>(new Listener(std::move(impl)));
 }
 
 Listener::Listener(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -15,19 +15,19 @@
 
 namespace arima::transport {
 
-class Listener {
+class Listener final : public Listening {
  public:
-  using Accepted = std::move_only_function<void(std::unique_ptr<Stream>)>;
+  using Accepted = Loop::Accepted;
 
   // Errors as TcpTransport::Open. `options` must outlive the listener.
-  static Result<std::unique_ptr<Listener>> Open(IoLoop* loop, const TcpOptions& options,
-                                                Accepted accepted);
+  static Result<std::unique_ptr<Listening>> Open(IoLoop* loop, const TcpOptions& options,
+                                                 Accepted accepted);
   // `accepted` does not run any more.
-  ~Listener();
+  ~Listener() override;
 
-  uint16_t port() const;
+  uint16_t port() const override;
   // Not empty: the loopback device was refused and only 127.0.0.1 is listened on; says why.
-  const std::string& narrowed() const;
+  const std::string& narrowed() const override;
 
  private:
   class Impl;

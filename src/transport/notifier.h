@@ -2,7 +2,7 @@
 //
 // Everything but messages and control requests reaches the handler through here, from a callback of
 // its own in the loop: so nothing of it runs inside a call of the handler's owner. Doubles within
-// one round are told once. Thread rule: the thread of the IoLoop. Internal to transport/.
+// one round are told once. Thread rule: the thread of the Loop. Internal to transport/.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "transport/io_context.h"
+#include "transport/loop.h"
 #include "transport/transport.h"
 
 namespace arima::transport {
@@ -21,7 +21,7 @@ namespace arima::transport {
 class Notifier {
  public:
   // Both outlive it. After its destruction the handler hears nothing.
-  Notifier(IoLoop* loop, TransportHandler* handler) : loop_(loop), handler_(handler) {}
+  Notifier(Loop* loop, TransportHandler* handler) : loop_(loop), handler_(handler) {}
 
   void Unreachable(raft::MemberId peer);
   void PeerClosed(raft::MemberId peer);
@@ -40,7 +40,7 @@ class Notifier {
   void Schedule();
   void Deliver();
 
-  IoLoop* const loop_;
+  Loop* const loop_;
   TransportHandler* const handler_;
   std::set<raft::MemberId> closed_;
   std::set<raft::MemberId> unreachable_;

@@ -3,7 +3,7 @@
 //
 // Messages go over the own connection when it is up, else over the member's. Messages may wait
 // while an attempt to connect is under way; when there is no way at all they are dropped and the
-// member is reported unreachable. Thread rule: the thread of the IoLoop. Internal to transport/.
+// member is reported unreachable. Thread rule: the thread of the Loop. Internal to transport/.
 #pragma once
 
 #include <map>

@@ -18,8 +18,8 @@
 
 #include "base/hex.h"
 #include "base/mutex.h"
+#include "transport/asio_stream.h"
 #include "transport/frame.h"
-#include "transport/stream.h"
 
 namespace arima::transport {
 namespace {
@@ -76,10 +76,6 @@ SideStream::SideStream(int fd, std::shared_ptr<void> counted, const SideStreamOp
 SideStream::~SideStream() {
   CloseSocket();
   if (cancel_fd_ >= 0) close(cancel_fd_);
-}
-
-std::unique_ptr<ByteStream> MakeSideStream(int fd, std::shared_ptr<void> counted) {
-  return std::make_unique<SideStream>(fd, std::move(counted));
 }
 
 void SideStream::CloseSocket() {
@@ -238,18 +234,27 @@ Status SideStream::ConnectTo(const std::string& host, const std::string& port) {
   return Fail(Code::kPeerUnreachable, "connect: " + why);
 }
 
-// Reads exactly the answer and nothing behind it: what follows belongs to the user of the stream.
 Status SideStream::Greet(const Hello& hello, const Uuid& incarnation) {
   uint64_t deadline_ns = NowNs() + options_.greeting_timeout_ms * kNsPerMs;
+  if (Status sent = WriteBy(StreamGreeting(hello), deadline_ns); !sent) return sent;
+  return TakeStreamAnswer(hello, incarnation,
+                          [&](std::span<char> into) { return ReadBy(into, deadline_ns); });
+}
+
+std::string StreamGreeting(const Hello& hello) {
   OutFrame frame = MakeFrame(FrameType::kHello, EncodeHello(hello));
   std::string bytes = MakePreamble(Purpose::kStream);
   bytes.append(frame.header.data(), frame.header.size()).append(frame.meta);
-  if (Status sent = WriteBy(bytes, deadline_ns); !sent) return sent;
+  return bytes;
+}
+
+Status TakeStreamAnswer(const Hello& hello, const Uuid& incarnation,
+                        const std::function<Status(std::span<char> into)>& read) {
   FrameReader reader(/*preamble=*/false);
   reader.Allow({FrameType::kHelloOk, FrameType::kRefuse});
   Result<std::optional<Frame>> answer = std::nullopt;
   for (size_t wanted = kFrameHeaderBytes; answer && !*answer; wanted = reader.Missing()) {
-    if (Status got = ReadBy(reader.Space().first(wanted), deadline_ns); !got) {
+    if (Status got = read(reader.Space().first(wanted)); !got) {
       return Fail(Code::kPeerUnreachable, "no answer to the greeting: " + got.error().message);
     }
     reader.Filled(wanted);

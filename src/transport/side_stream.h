@@ -15,10 +15,10 @@
 #include <string>
 #include <string_view>
 
-#include "base/byte_stream.h"
 #include "base/error.h"
 #include "base/random.h"
 #include "transport/hello.h"
+#include "transport/network.h"
 
 struct addrinfo;  // NOLINT(readability-identifier-naming): of <netdb.h>
 
@@ -37,7 +37,7 @@ struct SideStreamOptions {
   LookupFn lookup = nullptr;            // null: the system's
 };
 
-class SideStream final : public ByteStream {
+class SideStream final : public OutgoingStream {
  public:
   explicit SideStream(const SideStreamOptions& options = {});
   // Takes over `fd`, a connected socket that was greeted. `counted` lives as long as the stream.
@@ -46,17 +46,10 @@ class SideStream final : public ByteStream {
   SideStream(const SideStream&) = delete;
   SideStream& operator=(const SideStream&) = delete;
 
-  // Connects to `address` (host:port; each address that a name has is tried) and greets. Once, and
-  // before Read and Write. A name is looked up by the system, which nobody can interrupt: on a
-  // thread of its own, left behind when time is over or the stream is cancelled. At most 8 of them
-  // live at a time; one more is refused. `incarnation` zero: whoever is member hello.to will do.
-  // Errors:
-  //   kInvalidArgument  not host:port
-  //   kPeerUnreachable  no connection, no answer, or not an Arima node
-  //   kConflict         another member or data directory answers
-  //   kOverloaded       refused for the moment: busy or not ready
-  //   kUnavailable      refused otherwise, or cancelled
-  Status Dial(const std::string& address, const Hello& hello, const Uuid& incarnation);
+  // Each address that a name has is tried. A name is looked up by the system, which nobody can
+  // interrupt: on a thread of its own, left behind when time is over or the stream is cancelled. At
+  // most 8 of them live at a time; one more is refused.
+  Status Dial(const std::string& address, const Hello& hello, const Uuid& incarnation) override;
 
   Status Read(std::span<char> into) override;
   Status Write(std::string_view bytes) override;
@@ -86,7 +79,10 @@ class SideStream final : public ByteStream {
   std::string broken_;  // why, after an error
 };
 
-// For Inbound.
-std::unique_ptr<ByteStream> MakeSideStream(int fd, std::shared_ptr<void> counted);
+// What Dial sends, and how it judges what comes back; `read` fills a span, or fails. What follows
+// the answer belongs to the user of the stream and is not touched.
+std::string StreamGreeting(const Hello& hello);
+Status TakeStreamAnswer(const Hello& hello, const Uuid& incarnation,
+                        const std::function<Status(std::span<char> into)>& read);
 
 }  // namespace arima::transport

@@ -19,6 +19,7 @@
 #include "base/bounded_queue.h"
 #include "base/mutex.h"
 #include "transport/frame.h"
+#include "transport/io_context.h"
 #include "transport/tcp_transport.h"
 
 namespace arima::transport {

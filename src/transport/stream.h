@@ -2,7 +2,7 @@
 // made in two places only (connector.cc and listener.cc) and everything above sees this class. The
 // one other kind of connection, which blocks, is side_stream.h.
 //
-// Thread rule: the thread of the IoLoop. Nothing blocks. Internal to transport/.
+// Thread rule: the thread of the Loop that made it. Nothing blocks.
 #pragma once
 
 #include <sys/uio.h>
@@ -13,44 +13,34 @@
 #include <span>
 #include <string>
 
-#include "transport/tcp_transport.h"
+#include "base/byte_stream.h"
 
 namespace arima::transport {
 
 // What a read or write came to: some bytes, or "not now", or the end.
 struct IoResult {
   size_t bytes = 0;
-  bool again = false;  // Write only: the kernel's buffer is full
+  bool again = false;  // Write only: the way is full
   int error = 0;       // errno; of a read: 0 with 0 bytes is the end of the stream
 };
 
+// Destroyed, it is closed: what is under way runs once more, with ECANCELED or what it came to.
 class Stream {
  public:
-  struct Impl;
-  explicit Stream(std::unique_ptr<Impl> impl);
-  ~Stream();  // as Close
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
+  virtual ~Stream() = default;
 
-  // One read at a time. `into` must live until `done` ran. After Close `done` runs with ECANCELED.
-  void Read(std::span<char> into, std::move_only_function<void(IoResult)> done);
-  // Writes what the kernel takes at once.
-  IoResult Write(std::span<const iovec> parts);
+  // One read at a time. `into` must live until `done` ran.
+  virtual void Read(std::span<char> into, std::move_only_function<void(IoResult)> done) = 0;
+  // Writes what is taken at once.
+  virtual IoResult Write(std::span<const iovec> parts) = 0;
   // Runs `ready` when a Write may succeed, or the stream has ended. One at a time.
-  void AwaitWritable(std::move_only_function<void()> ready);
-  void ShutdownSend();
-  // Gives the connection away, as a non-blocking socket; nothing may be under way. -1: it is lost.
-  // The stream is closed then.
-  int Release();
-  void Close();
+  virtual void AwaitWritable(std::move_only_function<void()> ready) = 0;
+  virtual void ShutdownSend() = 0;
+  // Gives the connection away, to be used by another thread; nothing may be under way. `counted`
+  // lives as long as what is given away. Null: it is lost. The stream is closed then.
+  virtual std::unique_ptr<ByteStream> Detach(std::shared_ptr<void> counted) = 0;
 
-  const std::string& remote() const;  // host:port, for logs
-
- private:
-  std::unique_ptr<Impl> impl_;
+  virtual const std::string& remote() const = 0;  // host:port, for logs
 };
-
-// Options of a freshly opened socket; what the kernel refuses is left as it is.
-void ConfigureSocket(int fd, const TcpOptions& options);
 
 }  // namespace arima::transport

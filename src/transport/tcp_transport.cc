@@ -25,7 +25,7 @@ constexpr size_t kCallsMax = 256;  // under way at once
 
 class TcpTransport::Impl {
  public:
-  Impl(IoLoop* loop, const TcpOptions& options, PeerPolicy* policy, TransportHandler* handler)
+  Impl(Loop* loop, const TcpOptions& options, PeerPolicy* policy, TransportHandler* handler)
       : context_(loop, options, policy, handler), peers_(&context_), inbound_(&context_, &peers_) {}
 
   ~Impl() {
@@ -73,15 +73,15 @@ class TcpTransport::Impl {
     request.cluster_id = context_.policy->MakeHello({}).cluster_id;
     request.timeout_ms =
         static_cast<uint32_t>(std::min<uint64_t>(timeout_ms, std::numeric_limits<uint32_t>::max()));
+    const uint64_t id = ++last_call_;
     auto call = std::make_unique<ControlCall>(
         &context_, address, request,
-        [this, done = std::move(done)](ControlCall* ended, ControlAnswer answer) mutable {
-          auto node = calls_.extract(ended);
+        [this, id, done = std::move(done)](ControlCall*, ControlAnswer answer) mutable {
+          auto node = calls_.extract(id);
           context_.Retire(std::move(node.mapped()));
           done(std::move(answer));
         });
-    ControlCall* place = call.get();
-    calls_.emplace(place, std::move(call));
+    calls_.emplace(id, std::move(call));
   }
 
   TransportStats Stats() const {
@@ -95,11 +95,12 @@ class TcpTransport::Impl {
   Context context_;
   PeerTable peers_;
   Inbound inbound_;
-  std::map<ControlCall*, std::unique_ptr<ControlCall>> calls_;
+  uint64_t last_call_ = 0;
+  std::map<uint64_t, std::unique_ptr<ControlCall>> calls_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-Result<std::unique_ptr<TcpTransport>> TcpTransport::Open(IoLoop* loop, const TcpOptions& options,
+Result<std::unique_ptr<TcpTransport>> TcpTransport::Open(Loop* loop, const TcpOptions& options,
                                                          PeerPolicy* policy,
                                                          TransportHandler* handler) {
   auto impl = std::make_unique<Impl>(loop, options, policy, handler);

@@ -1,6 +1,6 @@
 // TcpTransport: raft messages and control calls over TCP. Wire: transport/PROTOCOL.md.
 //
-// Runs wholly on the thread that drives its IoLoop (thread rule in transport.h); the loop, the
+// Runs wholly on the thread that drives its Loop (thread rule in transport.h); the loop, the
 // policy and the handler outlive it. Units: bytes and milliseconds.
 #pragma once
 
@@ -10,7 +10,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "transport/io_context.h"
+#include "transport/loop.h"
 #include "transport/transport.h"
 
 namespace arima::transport {
@@ -43,7 +43,7 @@ class TcpTransport final : public Transport {
  public:
   // Binds and listens; accepts from the first RunOnce on. kUnavailable: the address is taken or
   // not of this machine; kInvalidArgument: the host means nothing. One line for the operator.
-  static Result<std::unique_ptr<TcpTransport>> Open(IoLoop* loop, const TcpOptions& options,
+  static Result<std::unique_ptr<TcpTransport>> Open(Loop* loop, const TcpOptions& options,
                                                     PeerPolicy* policy, TransportHandler* handler);
   // Closes everything; no callback runs any more.
   ~TcpTransport() override;

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "transport/io_context.h"
 #include "transport/tcp_transport.h"
 
 namespace arima::transport {
