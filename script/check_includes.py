@@ -3,8 +3,9 @@
 
     script/check_includes.py [ROOT]      exit code 1 and one line per broken rule
 
-Three rules, each one table below: which folders of src/ a folder may include, which folders may
-see a third-party library, and what the deterministic folders must not call.
+Four rules, each one table below: which folders of src/ a folder may include, which folders may
+see a third-party library, what the deterministic folders must not call, and what the folders that
+the simulator runs must not do past its runtime.
 """
 
 import os
@@ -31,6 +32,7 @@ ALLOWED = {
     "client": ["base", "service"],
     "check": ["base"],
     "sim": [*BELOW_NODE, "node", "check"],
+    "simserver": [*BELOW_NODE, "node", "sim"],
     "testing": ["base", "raft"],
     "cli": ["base", "client"],
 }
@@ -38,7 +40,7 @@ ALLOWED = {
 ALLOWED_FILES = {
     "cli/run_command": [*BELOW_NODE, "node", "http", "client"],
     "cli/wal_command": ["env", "wal", *RAFT_TYPES],  # reads the log of a stopped node
-    "cli/arima_main": ["sim"],  # the verbs
+    "cli/arima_main": ["sim", "simserver"],  # the verbs
 }
 # Unit tests may use these besides what their folder may.
 ALLOWED_IN_TESTS = ["testing"]
@@ -47,6 +49,7 @@ ALLOWED_IN_TESTS = ["testing"]
 THIRD_PARTY = {
     "boost/asio": ["transport", "http", "client", "node/asio_runtime", "cli/run_command"],
     "boost/beast": ["http", "client"],
+    "boost/context": ["simserver/fiber"],
     "boost/json": ["http", "client", "cli", "node", "check"],
     "boost/url": ["http", "client"],
     "boost/": ["transport", "http", "client", "cli", "node"],
@@ -74,6 +77,31 @@ IMPURE_CALLS = re.compile(
     r"|\bs?rand\s*\(|\brand_r\s*\(|\bdrand48\b|\brandom_device\b|\bmt19937|\bgetenv\s*\("
     r"|\bsleep_for\b|\bsleep_until\b|\busleep\s*\(|\bstd::this_thread\b)")
 IMPURE_CALL_FOLDERS = ["raft", "wal", "kv"]
+
+# What the simulator runs in its own time, with its own threads, files and chance: all of that goes
+# through base/runtime.h, base/clock.h and env/. Exceptions by the begin of their path, and why.
+SIMULATED_FOLDERS = ["base", "raft", "codec", "wal", "kv", "snapshot", "node", "service",
+                     "simserver"]
+SIMULATED_EXCEPTIONS = {
+    "base/thread.": "the door to threads",
+    "base/mutex.": "the door to locks",
+    "base/clock.": "the door to the clock",
+    "base/random.": "the door to chance",
+    "kv/rocks_": "RocksDB has threads and files of its own; the simulator has another engine",
+    "node/logger.": "the log of production; the simulator has one of its own",
+    "node/options.": "reads the configuration file before there is a node",
+    "simserver/fiber.": "stacks",
+}
+UNSIMULATED_HEADERS = re.compile(
+    r"^(thread|stop_token|mutex|shared_mutex|condition_variable|future|semaphore|latch|barrier"
+    r"|random|filesystem|fstream|ctime|time\.h|sys/(time|random|socket|mman)\.h|unistd\.h"
+    r"|fcntl\.h|poll\.h|pthread\.h)$")
+UNSIMULATED_CALLS = re.compile(
+    r"(\bstd::(jthread|thread|this_thread|mutex|recursive_mutex|shared_mutex|timed_mutex"
+    r"|condition_variable(_any)?|future|promise|packaged_task|async|call_once|random_device"
+    r"|[io]?fstream)\b|\b(steady|system|high_resolution)_clock\b|\bsleep_(for|until)\b"
+    r"|\busleep\s*\(|\bclock_gettime\b|\bgettimeofday\b|\bgetrandom\b|::open\s*\("
+    r"|\bfopen\s*\(|\btime\s*\(\s*(NULL|nullptr|0|&))")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 CMAKE_DEPS = re.compile(r"arima_library\(\s*NAME\s+(\w+)[^)]*?DEPS\s+([^)]*?)(?:LIBS|\))")
@@ -119,6 +147,12 @@ def check_third_party(path, header):
     return None
 
 
+def is_simulated(path):
+    if path.split("/")[0] not in SIMULATED_FOLDERS or is_test(path):
+        return False
+    return not any(path.startswith(begin) for begin in SIMULATED_EXCEPTIONS)
+
+
 def check_line(path, line, src):
     """The broken rules of one line of src/<path>."""
     folder = path.split("/")[0]
@@ -128,6 +162,8 @@ def check_line(path, line, src):
         quote, header = match.groups()
         if folder in IMPURE_FOLDERS and not in_test and IMPURE_HEADERS.match(header):
             yield f"{folder}/ is a pure function: no {header}"
+        elif quote == "<" and is_simulated(path) and UNSIMULATED_HEADERS.match(header):
+            yield f"{folder}/ runs in the simulator: no <{header}>"
         ours = header.split("/")[0] in ALLOWED
         if quote == '"':
             if not os.path.exists(os.path.join(src, header)):
@@ -140,10 +176,13 @@ def check_line(path, line, src):
             broken = check_third_party(path, header)
             if broken:
                 yield broken
-    elif folder in IMPURE_CALL_FOLDERS and not in_test:
-        call = IMPURE_CALLS.search(COMMENT_OR_STRING.sub("", line))
-        if call:
-            yield f"{folder}/ takes time, chance and settings from outside: no {call.group(0)}"
+    elif not in_test:
+        code = COMMENT_OR_STRING.sub("", line)
+        impure = IMPURE_CALLS.search(code) if folder in IMPURE_CALL_FOLDERS else None
+        if impure:
+            yield f"{folder}/ takes time, chance and settings from outside: no {impure.group(0)}"
+        elif is_simulated(path) and (call := UNSIMULATED_CALLS.search(code)):
+            yield f"{folder}/ runs in the simulator: no {call.group(0)}"
 
 
 def check_cmake(src):

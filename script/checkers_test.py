@@ -94,6 +94,18 @@ class CheckIncludes(Tree):
                 self.assert_found(f"src/{folder}/a.cc", call, "takes time, chance and settings")
                 os.remove(os.path.join(self.root, f"src/{folder}/a.cc"))
 
+    def test_what_the_simulator_could_not_run_is_found(self):
+        for line in ["std::thread thread_;", "std::promise<void> done;", "auto n = steady_clock();",
+                     "std::this_thread::sleep_for(pause);", "int fd = ::open(path, 0);",
+                     "#include <mutex>", "#include <fstream>"]:
+            for folder in ["node", "snapshot", "service"]:
+                self.assert_found(f"src/{folder}/a.cc", line, "runs in the simulator")
+                os.remove(os.path.join(self.root, f"src/{folder}/a.cc"))
+        self.assert_fine("src/node/logger.cc", "clock_gettime(CLOCK_REALTIME, &now);")
+        self.assert_fine("src/node/a_test.cc", "std::thread thread_;")
+        self.assert_fine("src/kv/rocks_a.cc", "std::vector<std::jthread> threads;")
+        self.assert_fine("src/http/a.cc", "std::thread thread_;")
+
     def test_calls_named_in_comments_and_strings_are_fine(self):
         self.assert_fine("src/raft/a.cc", "// never calls rand() or steady_clock::now()")
         self.assert_fine("src/raft/b.cc", 'const char* text = "getenv(x)";')
