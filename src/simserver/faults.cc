@@ -1,0 +1,268 @@
+// What goes wrong, what the operator does, and how it heals.
+#include <algorithm>
+#include <utility>
+
+#include "sim/swarm.h"
+#include "simserver/simulation.h"
+
+namespace arima::simserver {
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+constexpr uint64_t kSecond = 1000 * kMs;
+
+}  // namespace
+
+void Simulation::PlanFault() {
+  if (swarm_.fault_ns_mean == 0) return;
+  scheduler_.After(sim::DrawDelay(&random_, swarm_.fault_ns_mean), [this] {
+    if (healing_) return;
+    InjectFault();
+    PlanFault();
+  });
+}
+
+void Simulation::InjectFault() {
+  Machine* running = AnyMachine([](const Machine& m) { return m.up(); });
+  const uint64_t while_ns = random_.Between(10, 4000) * kMs;
+  auto later = [&](Scheduler::Task task) {
+    scheduler_.After(while_ns, [this, task = std::move(task)]() mutable {
+      if (!healing_) task();
+    });
+  };
+  switch (random_.Below(8)) {
+    case 0:
+    case 1:
+      return KillOne();
+    case 2:
+      if (!swarm_.pause || running == nullptr) return;
+      running->Pause();
+      return later([running] { running->Continue(); });
+    case 3:
+      return Partition();
+    case 4: {
+      if (!swarm_.reset || machines_.size() < 2) return;
+      const auto a = static_cast<MachineId>(random_.Below(machines_.size()));
+      const auto b = static_cast<MachineId>(random_.Below(machines_.size()));
+      Trace("--- connections between " + machines_[a]->name() + " and " + machines_[b]->name() +
+            " are reset");
+      return network_.Reset(a, b);
+    }
+    case 5:
+      if (!swarm_.stall || running == nullptr) return;
+      Trace("--- the disk of " + running->name() + " stalls");
+      return running->disk().StallUntil(scheduler_.now_ns() + while_ns);
+    case 6:
+      if (swarm_.sync_error && running != nullptr && random_.Percent(50)) {
+        Trace("--- syncs of " + running->name() + " fail");
+        return running->disk().FailSyncs(true);
+      }
+      if (!swarm_.disk_full || running == nullptr) return;
+      Trace("--- the disk of " + running->name() + " is full");
+      running->disk().SetFree(random_.Below(128 << 10));
+      return later([running] { running->disk().Heal(); });
+    default:
+      return WipeOne();
+  }
+}
+
+void Simulation::KillOne() {
+  Machine* victim = AnyMachine([](const Machine& m) { return m.state() != Machine::State::kDown; });
+  if (victim == nullptr) return;
+  const uint64_t kind = random_.Below(3);
+  if (kind == 0 && swarm_.stop && victim->up()) {
+    victim->Stop();
+    return Restart(victim);
+  }
+  if (kind == 1 && swarm_.power_loss) {
+    ++kills_;
+    victim->Kill(/*power_loss=*/true);
+    // Now and then all of them go at once.
+    if (random_.Percent(20)) {
+      for (const auto& other : machines_) {
+        other->Kill(/*power_loss=*/true);
+        Restart(other.get());
+      }
+    }
+    return Restart(victim);
+  }
+  if (!swarm_.kill) return;
+  ++kills_;
+  victim->Kill(/*power_loss=*/false);
+  Restart(victim);
+}
+
+// It comes back after a while, if nothing else brings it back before.
+void Simulation::Restart(Machine* machine) {
+  const uint64_t away_ns =
+      random_.Percent(50) ? random_.Below(300 * kMs) : random_.Below(8 * kSecond);
+  scheduler_.After(away_ns + kMs, [this, machine] {
+    if (machine->state() != Machine::State::kDown) {
+      if (machine->state() == Machine::State::kStopping) Restart(machine);
+      return;
+    }
+    if (!healing_ && swarm_.address_change && random_.Percent(30) && MayMove(*machine)) {
+      machine->Move();
+      last_move_ns_ = scheduler_.now_ns();
+    }
+    machine->Start();
+  });
+}
+
+// Others must hear of it before they move themselves, or nobody knows where anybody is.
+bool Simulation::MayMove(const Machine& machine) const {
+  if (last_move_ns_ != 0 && scheduler_.now_ns() < last_move_ns_ + 20 * kSecond) return false;
+  return std::ranges::all_of(machines_, [&](const auto& other) {
+    return other.get() == &machine || (other->up() && InCluster(*other));
+  });
+}
+
+void Simulation::Partition() {
+  if (!swarm_.partition || machines_.size() < 2) return;
+  const auto count = static_cast<MachineId>(machines_.size());
+  const uint64_t shape = random_.Below(4);
+  if (shape == 0) {  // one link, one way
+    const auto from = static_cast<MachineId>(random_.Below(count));
+    const auto to = static_cast<MachineId>(random_.Below(count));
+    Trace("--- nothing goes from " + machines_[from]->name() + " to " + machines_[to]->name());
+    if (from != to) network_.Block(from, to);
+  } else if (shape == 1) {  // one machine alone
+    const auto alone = static_cast<MachineId>(random_.Below(count));
+    Trace("--- " + machines_[alone]->name() + " is alone");
+    for (MachineId other = 0; other < count; ++other) {
+      if (other == alone) continue;
+      network_.Block(alone, other);
+      network_.Block(other, alone);
+    }
+  } else {  // two sides; with `shape` 3 one machine sees both
+    const uint64_t side = random_.Next();
+    const auto bridge = static_cast<MachineId>(random_.Below(count));
+    Trace("--- two sides");
+    for (MachineId a = 0; a < count; ++a) {
+      for (MachineId b = 0; b < count; ++b) {
+        const bool apart = (side >> a & 1) != (side >> b & 1);
+        if (apart && !(shape == 3 && (a == bridge || b == bridge))) network_.Block(a, b);
+      }
+    }
+  }
+  scheduler_.After(random_.Between(50, 8000) * kMs, [this] {
+    Trace("--- all links are whole");
+    network_.UnblockAll();
+  });
+}
+
+// A disk may be lost while all other voters are there and sound, and are a majority without it: so
+// one at a time. How its owner comes back is the operator's business.
+bool Simulation::MayLoseData(const Machine& machine) const {
+  const auto conf = consensus_.conf(cluster_);
+  if (ordering_ || conf == nullptr || conf->joint() || !conf->learners.empty()) return false;
+  size_t others = 0;
+  for (const raft::MemberId voter : conf->voters) {
+    if (voter == machine.member()) continue;
+    ++others;
+    const bool sound = std::ranges::any_of(machines_, [&](const auto& other) {
+      return other->up() && InCluster(*other) && other->member() == voter &&
+             other->identity_state() == node::IdentityState::kMember;
+    });
+    if (!sound) return false;
+  }
+  return others >= 2;
+}
+
+void Simulation::WipeOne() {
+  if (!swarm_.wipe || healing_) return;
+  Machine* victim = AnyMachine([this](const Machine& m) {
+    return InCluster(m) && m.state() != Machine::State::kDown && MayLoseData(m);
+  });
+  if (victim == nullptr) return;
+  ++kills_;
+  victim->Kill(/*power_loss=*/true);
+  victim->Wipe();
+  Restart(victim);
+}
+
+// ---------------------------------------------------------------- the operator
+
+void Simulation::PlanOrder() {
+  if (swarm_.operator_ns_mean == 0) return;
+  scheduler_.After(sim::DrawDelay(&random_, swarm_.operator_ns_mean), [this] {
+    if (healing_) return;
+    if (!ordering_) GiveOrder();
+    PlanOrder();
+  });
+}
+
+void Simulation::GiveOrder() {
+  // Whoever is up and outside is brought in first.
+  Machine* outside = AnyMachine([this](const Machine& m) {
+    return m.up() && (!InCluster(m) || m.identity_state() == node::IdentityState::kRemoved);
+  });
+  if (outside != nullptr && random_.Percent(70)) return Join(outside);
+  Machine* asked = AnyMachine([this](const Machine& m) { return m.up() && InCluster(m); });
+  if (asked == nullptr) return;
+  Machine* target = AnyMachine([this](const Machine& m) { return InCluster(m); });
+  if (swarm_.transfer && random_.Percent(50)) {
+    Trace("--- operator: transfer to " + target->name());
+    asked->Ask([this, name = target->name()](node::Node& node) {
+      node.cluster().Transfer({name, 3000}, [this](Result<service::TransferResponse> result) {
+        if (!scheduler_.Dying())
+          Trace(result ? "--- transferred" : "--- " + result.error().ToString());
+      });
+    });
+  } else if (swarm_.removal && outside == nullptr) {
+    Remove(target);
+  }
+}
+
+void Simulation::Join(Machine* target) {
+  Machine* asked =
+      AnyMachine([&](const Machine& m) { return m.up() && InCluster(m) && &m != target; });
+  if (asked == nullptr) return;
+  ordering_ = true;
+  // An answer may be lost with the process that owes it.
+  scheduler_.After(35 * kSecond, [this] { ordering_ = false; });
+  Trace("--- operator: " + asked->name() + " shall join " + target->name());
+  asked->Ask([this, name = target->name(), address = target->address()](node::Node& node) {
+    node.cluster().Join(
+        {name, address, 30'000}, [this, name](Result<service::JoinResponse> result) {
+          if (scheduler_.Dying()) return;
+          Trace(result ? "--- joined " + name : "--- not joined: " + result.error().ToString());
+          if (result) ++joins_;
+          ordering_ = false;
+        });
+  });
+}
+
+void Simulation::Remove(Machine* target) {
+  Machine* asked =
+      AnyMachine([&](const Machine& m) { return m.up() && InCluster(m) && &m != target; });
+  if (asked == nullptr) return;
+  // Nobody may stand for a disk that was lost meanwhile.
+  const bool all_in =
+      std::ranges::all_of(machines_, [this](const auto& m) { return InCluster(*m); });
+  if (!all_in) return;
+  ordering_ = true;
+  scheduler_.After(15 * kSecond, [this] { ordering_ = false; });
+  Trace("--- operator: " + asked->name() + " shall remove " + target->name());
+  asked->Ask([this, name = target->name()](node::Node& node) {
+    node.cluster().Remove(
+        {name, false, 10'000}, [this, name](Result<service::RemoveResponse> result) {
+          if (scheduler_.Dying()) return;
+          Trace(result ? "--- removed " + name : "--- not removed: " + result.error().ToString());
+        });
+  });
+}
+
+// ---------------------------------------------------------------- healing
+
+void Simulation::Heal() {
+  network_.UnblockAll();
+  for (const auto& machine : machines_) {
+    machine->disk().Heal();
+    machine->Continue();
+    if (machine->state() == Machine::State::kStopping) machine->Kill(/*power_loss=*/false);
+    if (machine->state() == Machine::State::kDown) machine->Start();
+  }
+}
+
+}  // namespace arima::simserver

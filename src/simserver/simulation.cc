@@ -1,0 +1,193 @@
+#include "simserver/simulation.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "base/hex.h"
+
+namespace arima::simserver {
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+constexpr uint64_t kSecond = 1000 * kMs;
+// A cluster that nobody disturbs is complete after this.
+constexpr uint64_t kBuildNs = 300 * kSecond;
+constexpr uint64_t kConvergeNs = 300 * kSecond;
+constexpr uint64_t kOperationsAfterHeal = 2;
+constexpr uint64_t kWatchNs = kSecond;
+// More threads than any number of nodes needs: some do not end.
+constexpr size_t kFibersPerMachine = 64;
+
+std::vector<Machine*> Pointers(const std::vector<std::unique_ptr<Machine>>& machines) {
+  std::vector<Machine*> pointers;
+  for (const auto& machine : machines) pointers.push_back(machine.get());
+  return pointers;
+}
+
+}  // namespace
+
+std::string Summary(const Outcome& outcome) {
+  char digest[17];
+  std::snprintf(digest, sizeof digest, "%016llx", static_cast<unsigned long long>(outcome.digest));
+  auto add = [](const char* name, uint64_t value) {
+    return std::string(" ") + name + "=" + std::to_string(value);
+  };
+  std::string line = outcome.ok ? "ok" : "FAILED";
+  line += std::string(" digest=") + digest;
+  line += add("events", outcome.events) + add("virtual_ms", outcome.virtual_ms) +
+          add("machines", outcome.machines) + add("leaders", outcome.leaders) +
+          add("committed", outcome.committed) + add("kills", outcome.kills) +
+          add("joins", outcome.joins) + add("snapshots", outcome.snapshots) +
+          add("writes", outcome.writes) + add("reads", outcome.reads) +
+          add("states", outcome.states_compared);
+  return line;
+}
+
+Simulation::Simulation(const Options& options)
+    : options_(options),
+      random_(options.seed),
+      swarm_(DrawSwarm(&random_)),
+      scheduler_(swarm_.scheduler, &verdict_),
+      network_(&scheduler_, random_.Next(), swarm_.network),
+      consensus_(&verdict_),
+      history_(&verdict_) {
+  world_ = {&scheduler_, &network_, &verdict_, &consensus_, &swarm_, nullptr, nullptr};
+  world_.gone = [this](Machine* machine) { Restart(machine); };
+  if (options_.trace) world_.trace = [this](const std::string& line) { Trace(line); };
+  for (uint32_t i = 0; i < swarm_.machines; ++i) {
+    machines_.push_back(std::make_unique<Machine>(world_, i, random_.Next()));
+  }
+  clients_ = std::make_unique<Clients>(world_, random_.Next(), Pointers(machines_), &history_);
+}
+
+Simulation::~Simulation() {
+  machines_.clear();
+  scheduler_.DropEvents();
+}
+
+void Simulation::Trace(const std::string& line) {
+  if (!options_.trace) return;
+  char time[32];
+  std::snprintf(time, sizeof time, "%12.6f ",
+                static_cast<double>(scheduler_.now_ns() - kSecond) / 1e9);
+  options_.trace(time + line);
+}
+
+bool Simulation::InCluster(const Machine& machine) const { return machine.cluster() == cluster_; }
+
+Machine* Simulation::AnyMachine(const std::function<bool(const Machine&)>& wanted) {
+  std::vector<Machine*> found;
+  for (const auto& machine : machines_) {
+    if (wanted(*machine)) found.push_back(machine.get());
+  }
+  return found.empty() ? nullptr : found[random_.Below(found.size())];
+}
+
+Outcome Simulation::Run() {
+  Watch();
+  if (BuildCluster()) {
+    clients_->Begin(cluster_);
+    PlanFault();
+    PlanOrder();
+    const uint64_t events_end = scheduler_.events() + swarm_.events_max;
+    scheduler_.RunUntil(scheduler_.now_ns() + swarm_.faults_ns,
+                        [&] { return scheduler_.events() >= events_end; });
+    if (verdict_.ok()) Converge();
+  }
+  if (verdict_.ok()) history_.CheckReads();
+  return Finish();
+}
+
+// The first machine founds the cluster, the others join one after the other.
+bool Simulation::BuildCluster() {
+  for (const auto& machine : machines_) machine->Start();
+  const uint64_t end_ns = scheduler_.now_ns() + kBuildNs;
+  auto all_up = [&] {
+    return std::ranges::all_of(machines_, [](const auto& m) { return m->up(); });
+  };
+  if (!scheduler_.RunUntil(end_ns, all_up)) {
+    verdict_.Fail("liveness", "not all nodes have started");
+    return false;
+  }
+  cluster_ = machines_[0]->cluster();
+  for (const auto& machine : machines_) {
+    if (machine == machines_[0]) continue;
+    while (verdict_.ok() && !InCluster(*machine) && scheduler_.now_ns() < end_ns) {
+      Join(machine.get());
+      scheduler_.RunUntil(scheduler_.now_ns() + 40 * kSecond, [&] { return !ordering_; });
+    }
+    if (!InCluster(*machine)) verdict_.Fail("liveness", machine->name() + " could not be joined");
+  }
+  return verdict_.ok();
+}
+
+void Simulation::Watch() {
+  if (scheduler_.fibers() > kFibersPerMachine * machines_.size()) {
+    verdict_.Fail("I15 bounds", std::to_string(scheduler_.fibers()) + " threads are running");
+  }
+  if (std::string who = clients_->Unanswered(); !who.empty()) {
+    verdict_.Fail("liveness", who);
+  }
+  scheduler_.After(kWatchNs, [this] { Watch(); });
+}
+
+std::string Simulation::WhyNotConverged() {
+  const Machine* leader = nullptr;
+  for (const auto& machine : machines_) {
+    if (!machine->up()) return machine->name() + " is not up";
+    if (machine->leads() && InCluster(*machine) &&
+        (leader == nullptr || machine->term() > leader->term())) {
+      leader = machine.get();
+    }
+  }
+  if (leader == nullptr) return "there is no leader";
+  if (!clients_->AllDid(kOperationsAfterHeal)) return "a client gets nothing done";
+  for (const auto& machine : machines_) {
+    const bool takes_part =
+        InCluster(*machine) && machine->identity_state() == node::IdentityState::kMember;
+    if (!takes_part || machine->written_index() + 200 >= leader->written_index()) continue;
+    return machine->name() + " stays behind, at index " + std::to_string(machine->written_index()) +
+           " of " + std::to_string(leader->written_index());
+  }
+  return {};
+}
+
+void Simulation::Converge() {
+  healing_ = true;
+  Trace("--- everything heals");
+  Heal();
+  clients_->CountFromNow();
+  const uint64_t end_ns = scheduler_.now_ns() + kConvergeNs;
+  // Looked at once in a while: it walks over everything.
+  while (verdict_.ok()) {
+    std::string why = WhyNotConverged();
+    if (why.empty()) return;
+    if (scheduler_.now_ns() >= end_ns) return verdict_.Fail("liveness", why);
+    scheduler_.RunUntil(scheduler_.now_ns() + 100 * kMs, [] { return false; });
+  }
+}
+
+Outcome Simulation::Finish() {
+  Outcome outcome;
+  outcome.ok = verdict_.ok();
+  outcome.failure = verdict_.text();
+  outcome.events = scheduler_.events();
+  outcome.virtual_ms = (scheduler_.now_ns() - kSecond) / kMs;
+  outcome.machines = machines_.size();
+  outcome.leaders = consensus_.leaders();
+  outcome.committed = consensus_.last_committed(cluster_);
+  outcome.kills = kills_;
+  outcome.joins = joins_;
+  for (const auto& machine : machines_) outcome.snapshots += machine->snapshots_installed();
+  outcome.writes = history_.writes();
+  outcome.reads = history_.reads();
+  outcome.states_compared = consensus_.states_compared();
+  scheduler_.Mix(outcome.committed);
+  scheduler_.Mix(outcome.writes);
+  scheduler_.Mix(outcome.reads);
+  outcome.digest = scheduler_.digest();
+  return outcome;
+}
+
+}  // namespace arima::simserver

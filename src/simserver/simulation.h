@@ -1,0 +1,98 @@
+// Simulation: one run of level 2: whole nodes on simulated machines, clients, an operator, faults.
+//
+// First the machines are started and joined to one cluster; then things go wrong for a while; then
+// everything heals, and the cluster must elect a leader, serve every client and become of one mind.
+// All chance comes from the seed. One thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/verdict.h"
+#include "simserver/checks.h"
+#include "simserver/clients.h"
+#include "simserver/machine.h"
+#include "simserver/swarm.h"
+
+namespace arima::simserver {
+
+struct Options {
+  uint64_t seed = 1;
+  std::function<void(const std::string&)> trace;  // null: none
+};
+
+struct Outcome {
+  bool ok = false;
+  std::string failure;  // "invariant: what", empty if ok
+  uint64_t digest = 0;
+  uint64_t events = 0;
+  uint64_t virtual_ms = 0;
+  uint64_t machines = 0;
+  uint64_t leaders = 0;
+  uint64_t committed = 0;
+  uint64_t kills = 0;
+  uint64_t joins = 0;
+  uint64_t snapshots = 0;
+  uint64_t writes = 0;
+  uint64_t reads = 0;
+  uint64_t states_compared = 0;
+};
+
+// One line without the seed, the same on every machine.
+std::string Summary(const Outcome& outcome);
+
+class Simulation {
+ public:
+  explicit Simulation(const Options& options);
+  ~Simulation();
+  Outcome Run();
+
+ private:
+  // ---- simulation.cc
+  bool BuildCluster();
+  void Converge();
+  std::string WhyNotConverged();
+  void Watch();
+  Outcome Finish();
+  void Trace(const std::string& line);
+  bool InCluster(const Machine& machine) const;
+  Machine* AnyMachine(const std::function<bool(const Machine&)>& wanted);
+
+  // ---- faults.cc
+  void PlanFault();
+  void InjectFault();
+  void KillOne();
+  void Restart(Machine* machine);
+  void Partition();
+  bool MayMove(const Machine& machine) const;
+  bool MayLoseData(const Machine& machine) const;
+  void WipeOne();
+  void PlanOrder();
+  void GiveOrder();
+  void Join(Machine* target);
+  void Remove(Machine* target);
+  void Heal();
+
+  const Options options_;
+  sim::Verdict verdict_;
+  SeededRandom random_;
+  const Swarm swarm_;
+  Scheduler scheduler_;
+  Network network_;
+  ConsensusChecker consensus_;
+  HistoryChecker history_;
+  World world_;
+  std::vector<std::unique_ptr<Machine>> machines_;
+  std::unique_ptr<Clients> clients_;
+  Uuid cluster_;
+  bool healing_ = false;
+  bool ordering_ = false;  // an order of the operator is under way
+  uint64_t last_move_ns_ = 0;
+  uint64_t kills_ = 0;
+  uint64_t joins_ = 0;
+};
+
+}  // namespace arima::simserver
