@@ -133,8 +133,9 @@ void Simulation::CheckInstall(const SimNode& node, const raft::SnapshotMeta& met
 void Simulation::NoteEvents(SimNode& node, const raft::Output& output) {
   for (const raft::Event& event : output.events) {
     if (tracing()) Trace(Who(node) + " " + Describe(event));
-    if (event.kind == raft::EventKind::kSafetyViolation ||
-        event.kind == raft::EventKind::kLogRegression) {
+    // Rot of what is still to be applied is a regression, and the node says so.
+    const bool regressed = event.kind == raft::EventKind::kLogRegression && !node.log->damaged();
+    if (event.kind == raft::EventKind::kSafetyViolation || regressed) {
       verdict_.Fail("core", Who(node) + ": " + Describe(event));
     }
   }

@@ -111,7 +111,9 @@ SimLog::Outcome WalLog::OnOpenFailure(EntryId applied, const Error& error, bool 
 }
 
 SimLog::Outcome WalLog::Salvage(EntryId applied) {
-  env_.Resume();  // what a death in the middle of it leaves is not for this level
+  // What a death or an error in the middle of it leaves is not for this level.
+  env_.Resume();
+  env_.ClearFailures();
   if (Status replaced = ReplaceLog(applied); !replaced) {
     if (replaced.error().code == Code::kDiskFull && disk_full_) return Outcome::kLater;
     if (replaced.error().code != Code::kCorruption || !damaged()) {
