@@ -119,7 +119,9 @@ void CoreImpl::On(EntriesLoaded&& in) {
 void CoreImpl::OnPeerLoad(Progress& p, EntriesLoaded&& in) {
   p.loading = false;
   if (p.damaged || p.state == ProgressState::kSnapshot || in.low != p.next) return;
-  // A damaged entry is below the cache, hence applied: a snapshot stands for it.
+  // A snapshot stands for what is applied. What is not, nobody may have but this node, which cannot
+  // send it: were it to lead on, nothing would ever be committed again.
+  if (in.status == LoadStatus::kDamaged && in.low > log_.applying()) return LoseLog(in.low);
   if (in.status == LoadStatus::kCompacted || in.status == LoadStatus::kDamaged) {
     return RequestSnapshot(p);
   }
@@ -169,11 +171,11 @@ void CoreImpl::OnOwnLoad(EntriesLoaded&& in) {
 }
 
 // Acknowledged entries that the state machine does not have yet are gone from this disk: others
-// have them, and go on without this node.
+// have them if they were committed, and go on without this node.
 void CoreImpl::LoseLog(Index index) {
   if (disabled_ != Disabled::kNone) return;
-  std::string what =
-      "entry " + std::to_string(index.value) + " of the own log cannot be read back to be applied";
+  std::string what = "entry " + std::to_string(index.value) +
+                     " of the own log cannot be read back, and is not applied";
   if (role_ != Role::kFollower) BecomeFollower(term_, MemberId(0), what);
   disabled_ = Disabled::kDamaged;
   AddEvent(EventKind::kLogRegression, MemberId(0), std::move(what));

@@ -300,6 +300,25 @@ TEST(SnapshotControl, ADamagedEntryLeadsToASnapshot) {
   EXPECT_EQ(c[1].status().soft.role, Role::kLeader);
 }
 
+// A snapshot cannot stand for it, so the leader would commit nothing any more, for ever.
+TEST(SnapshotControl, ALeaderThatCannotReadBackWhatIsNotCommittedLeadsNoLonger) {
+  TestCluster c({1, 2, 3}, [](Config& config) { config.entry_cache_bytes = 1; });
+  c.Campaign(1);
+  c.Isolate(1);
+  for (int i = 0; i < 5; ++i) c.Propose(1, "some data");
+  c.Heal();
+  c[1].load_status = LoadStatus::kDamaged;
+  c.TickAll(2);
+  EXPECT_EQ(c[1].loads.size(), 1u);
+  EXPECT_TRUE(c[1].snapshot_requests.empty());
+  EXPECT_EQ(c[1].status().soft.disabled, Disabled::kDamaged);
+  EXPECT_EQ(c[1].status().soft.role, Role::kFollower);
+  EXPECT_TRUE(c[1].Saw(EventKind::kLogRegression));
+  c.Campaign(2);
+  c.Propose(2, "others go on");
+  EXPECT_EQ(c[3].commit(), c[2].last());
+}
+
 TEST(SnapshotControl, ALoaderThatIsBusyIsAskedAgainAfterTheNextHeartbeat) {
   TestCluster c({1, 2, 3}, [](Config& config) { config.entry_cache_bytes = 1; });
   c.Campaign(1);
