@@ -111,7 +111,8 @@ class Recovery {
   std::vector<const FoundSegment*> chain_;   // oldest first; the last is the newest segment
   Replay replay_;
   std::vector<KeptSegment> kept_;
-  std::optional<Damage> damage_;  // in older segments; harmless unless something is missing
+  std::optional<Damage> damage_;     // in older segments; harmless unless something is missing
+  std::optional<Error> unreadable_;  // why an older segment could not be read at all
 
   std::string newest_bytes_;
   std::vector<Frame> frames_;  // whole ones of the newest segment
@@ -220,6 +221,9 @@ void Recovery::ReplaySealed() {
     damage.file = segment.path;
     if (auto s = ReplaySealedSegment(segment, chain_[i + 1]->header, &damage); !s) {
       NoteDamage(segment.path, damage.offset, s.error().message);
+      // An operation that failed says nothing about the bytes: the next start may read them.
+      const Code code = s.error().code;
+      if (code != Code::kCorruption && code != Code::kNotSupported) unreadable_ = s.error();
       replay_.Restart();
       kept_.clear();
       continue;
@@ -357,6 +361,7 @@ Status Recovery::CheckComplete() {
     ARIMA_ASSERT(replay_.state().snapshot().index == snapshot, snapshot);
     return {};
   }
+  if (unreadable_) return std::unexpected(*unreadable_);
   if (!damage_) {
     const uint64_t previous = chain_.front()->header.previous_seq;
     NoteDamage(env::JoinPath(options_.dir, SegmentName(previous)), 0, "the segment is missing");
