@@ -108,6 +108,15 @@ TEST_F(WalTest, NewLogIsEmptyBehindItsSnapshotPointAndDurable) {
   EXPECT_THAT(found_.term_runs, IsEmpty());
 }
 
+TEST_F(WalTest, NewLogIsDurableInADirectoryThatADeadProcessMadeAndDidNotSync) {
+  ASSERT_TRUE(mem_.MakeDir("/wal").has_value());
+  Create();
+  MustAppend(MakeEntries(2, 4, 1));
+  LosePower();
+  Reopen();
+  EXPECT_EQ(found_.last, Index(3));
+}
+
 TEST_F(WalTest, CreateRefusesWhereALogIs) {
   Create();
   EXPECT_EQ(Wal::Create(fault_, options_, Point(1, 1), Hard(1, 0, 1)).error().code,
