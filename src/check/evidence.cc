@@ -218,9 +218,10 @@ std::string Quoted(std::string_view bytes) {
   constexpr size_t kBytesMax = 80;
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string text = "\"";
-  for (unsigned char c : bytes.substr(0, kBytesMax)) {
+  for (const char byte : bytes.substr(0, kBytesMax)) {
+    const auto c = static_cast<unsigned char>(byte);
     if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
-      text += static_cast<char>(c);
+      text += byte;
     } else {
       text += {'\\', 'x', kDigits[c >> 4], kDigits[c & 15]};
     }
