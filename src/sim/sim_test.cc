@@ -105,7 +105,10 @@ TEST(Sim, ManySeedsOnLogsAreSafeAndConvergeAndReplay) {
   EXPECT_GT(sum.log.io_errors, kLogSeeds / 10);
   EXPECT_GT(sum.log.full_disks, 0u);
   EXPECT_GT(sum.log.killed_starts, kLogSeeds / 20);
-  EXPECT_GT(sum.lost_members, 0u);
+  // Rare: the fewer seeds of slow builds have none.
+  if (kLogSeeds >= 1000) {
+    EXPECT_GT(sum.lost_members, 0u);
+  }
 }
 
 // The digests of these runs are the same in every build type and from every compiler. They change
