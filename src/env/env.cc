@@ -82,13 +82,18 @@ Status WriteZeros(File& file, uint64_t from, uint64_t to) {
 }
 
 Status MakeDirs(Env& env, const std::string& path) {
-  auto info = env.Stat(path);
-  if (info && info->is_dir) return {};
-  if (info) return Fail(Code::kAlreadyExists, "make directory " + path + ": a file has that name");
-  if (info.error().code != Code::kNotFound) return std::unexpected(info.error());
   const std::string parent = ParentDir(path);
-  if (auto s = MakeDirs(env, parent); !s) return s;
-  if (auto s = env.MakeDir(path); !s && s.error().code != Code::kAlreadyExists) return s;
+  auto info = env.Stat(path);
+  if (info && !info->is_dir) {
+    return Fail(Code::kAlreadyExists, "make directory " + path + ": a file has that name");
+  }
+  if (!info) {
+    if (info.error().code != Code::kNotFound) return std::unexpected(info.error());
+    if (auto s = MakeDirs(env, parent); !s) return s;
+    if (auto s = env.MakeDir(path); !s && s.error().code != Code::kAlreadyExists) return s;
+  } else if (!env.List(parent)) {
+    return {};  // only whoever made it there can sync its name
+  }
   return env.SyncDir(parent);
 }
 

@@ -133,7 +133,9 @@ Status WriteFileAtomically(Env& env, const std::string& path, std::string_view b
 // writes in that range need no metadata. Not synced.
 Status WriteZeros(File& file, uint64_t from, uint64_t to);
 
-// MakeDir with all missing parents, each made durable; ok if it exists.
+// MakeDir with all missing parents, each made durable. One that exists is made durable, too, unless
+// its parent may not be read: a process may have died between making it and syncing its name, or
+// somebody made it who never syncs.
 Status MakeDirs(Env& env, const std::string& path);
 
 // Removes the file or directory with all that is in it; ok if it does not exist. Not synced. Once

@@ -54,15 +54,6 @@ bool OwnName(std::string_view name) {
          IsBadDb(name);
 }
 
-// A directory that is there may have been made by a start that was killed before it synced the
-// name, or by somebody who never does; at a loss of power all would be gone, name and data. Where
-// the parent may not be read, only whoever made the directory can do it.
-Status SyncOwnName(env::Env& env, const std::string& path) {
-  const std::string parent = env::ParentDir(path);
-  if (!env.List(parent)) return {};
-  return env.SyncDir(parent);
-}
-
 }  // namespace
 
 DataDir::DataDir(env::Env* env, std::string path, std::unique_ptr<env::FileLock> lock)
@@ -72,10 +63,6 @@ Result<std::unique_ptr<DataDir>> DataDir::Open(env::Env* env, const std::string&
   if (Status made = env::MakeDirs(*env, path); !made) {
     return Fail(made.error().code,
                 "cannot use volume directory " + path + ": " + made.error().message);
-  }
-  if (Status synced = SyncOwnName(*env, path); !synced) {
-    return Fail(synced.error().code,
-                "cannot use volume directory " + path + ": " + synced.error().message);
   }
   auto lock = env->Lock(env::JoinPath(path, "LOCK"));
   if (!lock && lock.error().code == Code::kConflict) {

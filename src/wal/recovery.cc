@@ -602,8 +602,6 @@ Result<OpenLog> CreateLog(env::Env& env, const WalOptions& options, EntryId snap
                           const HardState& hard_state) {
   if (auto s = CheckOptions(options); !s) return std::unexpected(s.error());
   if (auto s = env::MakeDirs(env, options.dir); !s) return std::unexpected(s.error());
-  // A life that died may have made the directory, and not made it durable.
-  if (auto s = env.SyncDir(env::ParentDir(options.dir)); !s) return std::unexpected(s.error());
   auto files = FindFiles(env, options);
   if (!files) return std::unexpected(files.error());
   if (!files->segments.empty()) {
