@@ -64,6 +64,15 @@ class BoundedQueue {
     return TakeLocked();
   }
 
+  // For a consumer that cannot take anything for a while. Returns when the queue is closed, or
+  // after `timeout` or a little earlier: whether it is closed.
+  template <class Duration>
+  bool WaitClosed(Duration timeout) EXCLUDES(mutex_) {
+    MutexLock lock(&mutex_);
+    if (!closed_) filled_.WaitFor(&mutex_, timeout);
+    return closed_;
+  }
+
   // Refuses further items; what is queued is still handed out.
   void Close() EXCLUDES(mutex_) {
     {

@@ -66,6 +66,17 @@ TEST(BoundedQueue, PopAllForGivesUpWhenNothingComes) {
   EXPECT_EQ(queue.PopAllFor(std::chrono::hours(1)).size(), 1u);
 }
 
+TEST(BoundedQueue, WaitClosedEndsWithTheTimeOrWithTheQueueAndTakesNothing) {
+  BoundedQueue<int> queue(10);
+  ASSERT_TRUE(queue.Push(1));
+  EXPECT_FALSE(queue.WaitClosed(std::chrono::milliseconds(1)));
+  std::thread closer([&] { queue.Close(); });
+  while (!queue.WaitClosed(std::chrono::hours(1))) {
+  }
+  closer.join();
+  EXPECT_EQ(queue.PopAll().size(), 1u);
+}
+
 TEST(BoundedQueue, CloseWakesASleepingConsumer) {
   BoundedQueue<int> queue(10);
   std::thread consumer([&] { EXPECT_TRUE(queue.PopAll().empty()); });

@@ -1,4 +1,4 @@
-// Runtime: what Thread, Mutex, CondVar, SleepFor and SystemRandom64 stand on in place of the
+// Runtime: what Thread, Mutex, CondVar and SystemRandom64 stand on in place of the
 // operating system. There is none in production; the simulator brings one that runs each thread as
 // a fiber, in virtual time, with chance from a seed (src/simserver).
 //
@@ -42,7 +42,6 @@ class Runtime {
   virtual bool Wait(const void* condition, Mutex* mutex, uint64_t timeout_ns) = 0;
   virtual void Notify(const void* condition, bool all) = 0;
 
-  virtual void SleepFor(uint64_t ns) = 0;
   virtual uint64_t Random64() = 0;
 
  private:

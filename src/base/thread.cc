@@ -38,9 +38,4 @@ void Thread::Join() {
   Runtime::Current()->JoinThread(id);
 }
 
-void SleepForNs(uint64_t ns) {
-  if (Runtime* runtime = Runtime::Current()) return runtime->SleepFor(ns);
-  std::this_thread::sleep_for(std::chrono::nanoseconds(ns));
-}
-
 }  // namespace arima

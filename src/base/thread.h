@@ -1,9 +1,7 @@
-// Thread and SleepFor: the only way to a thread, and to a pause, in the folders that the simulator
-// runs; base/runtime.h stands behind them there.
+// Thread: the only way to a thread in the folders that the simulator runs; base/runtime.h stands
+// behind it there.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
 #include <functional>
 #include <thread>
 
@@ -28,12 +26,5 @@ class Thread {
   std::thread thread_;
   Runtime::ThreadId id_ = 0;  // of a runtime's thread
 };
-
-void SleepForNs(uint64_t ns);
-
-template <class Duration>
-void SleepFor(Duration duration) {
-  SleepForNs(static_cast<uint64_t>(std::chrono::nanoseconds(duration).count()));
-}
 
 }  // namespace arima

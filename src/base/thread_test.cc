@@ -22,16 +22,14 @@ TEST(Thread, RunsItsBodyAndIsJoinedOnce) {
 }
 
 TEST(Thread, MovesWithWhatItRuns) {
-  std::atomic<bool> go = false;
-  Thread first([&] {
-    while (!go) SleepFor(std::chrono::milliseconds(1));
-  });
+  Notification go;
+  Thread first([&] { go.Wait(); });
   Thread second = std::move(first);
   EXPECT_FALSE(first.joinable());  // NOLINT(bugprone-use-after-move): that is the question
   Thread third;
   third = std::move(second);
   EXPECT_TRUE(third.joinable());
-  go = true;
+  go.Notify();
   third.Join();
 }
 

@@ -174,8 +174,9 @@ Status Applier::ApplyPatiently(const std::vector<kv::Record>& records,
   logger_.Error("database_disk_full", "applying waits for space: " + applied.error().message);
   inbox_.SetDiskLow(DiskUser::kDatabase, true);
   while (!applied && applied.error().code == Code::kDiskFull) {
-    if (queue_.closed()) return Fail(Code::kUnavailable, "the node is stopping");
-    SleepFor(kDiskFullPause);
+    if (queue_.WaitClosed(kDiskFullPause)) {
+      return Fail(Code::kUnavailable, "the node is stopping");
+    }
     if (Status resumed = machine_.engine().Resume(); !resumed) continue;
     results->clear();
     applied = machine_.Apply(records, results);

@@ -176,8 +176,7 @@ Status LogWriter::AppendPatiently(std::span<const wal::Batch> batches, bool sync
                     done.error().message);
   inbox_.SetDiskLow(DiskUser::kLogWriter, true);
   // The pause is of no consequence for correctness: the append is simply tried again.
-  while (!done && done.error().code == Code::kDiskFull && !queue_.closed()) {
-    SleepFor(kDiskFullPause);
+  while (!done && done.error().code == Code::kDiskFull && !queue_.WaitClosed(kDiskFullPause)) {
     if (BeginCut()) FinishCut();
     done = Append(batches, sync);
   }

@@ -81,7 +81,7 @@ Status Disk::BeforeSync(const std::string& path) {
   }
   const uint64_t now_ns = scheduler_.now_ns();
   if (stalled_until_ns_ > now_ns) ns = std::max(ns, stalled_until_ns_ - now_ns);
-  scheduler_.SleepFor(ns);
+  scheduler_.Park(nullptr, ns);
   if (!fail_syncs_) return {};
   failed_a_sync_ = true;
   // As Linux does it: the bytes stay readable and count as clean.

@@ -179,8 +179,6 @@ bool Scheduler::Park(const void* key, uint64_t timeout_ns) {
   return in_time;
 }
 
-void Scheduler::SleepFor(uint64_t ns) { Park(nullptr, ns); }
-
 void Scheduler::Lock(Mutex* mutex) {
   Thread* self = current_;
   const bool may_yield = self != nullptr && !self->dying && self->locks == 0;

@@ -79,7 +79,8 @@ class Scheduler final : public Runtime {
   // to be done.
   bool Dying() const { return current_ != nullptr && current_->dying; }
 
-  // Inside: waits to be woken by WakeAll(key). False: the time was over.
+  // Inside: waits to be woken by WakeAll(key), which nobody does with null. False: the time was
+  // over.
   bool Park(const void* key, uint64_t timeout_ns);
   // From anywhere.
   void WakeAll(const void* key) { Notify(key, /*all=*/true); }
@@ -93,7 +94,6 @@ class Scheduler final : public Runtime {
   bool Wait(const void* condition, Mutex* mutex,
             uint64_t timeout_ns) override NO_THREAD_SAFETY_ANALYSIS;
   void Notify(const void* condition, bool all) override;
-  void SleepFor(uint64_t ns) override;
   uint64_t Random64() override;
 
   size_t fibers() const { return threads_.size(); }

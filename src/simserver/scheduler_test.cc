@@ -32,6 +32,9 @@ struct Going {
   std::string name;
 };
 
+// Virtual time goes by for the calling fiber.
+void Pass(uint64_t ns) { static_cast<Scheduler*>(Runtime::Current())->Park(nullptr, ns); }
+
 struct Fixture {
   explicit Fixture(uint64_t seed = 1, uint32_t preempt_permille = 0)
       : scheduler({.seed = seed, .preempt_permille = preempt_permille, .weight_max = 4}, &verdict) {
@@ -54,7 +57,7 @@ TEST(Scheduler, TimePassesOnlyWhenNobodyCanRun) {
           MutexLock lock(&mutex);
         }
         EXPECT_EQ(fixture.scheduler.now_ns(), begin_ns);
-        SleepFor(milliseconds(7));
+        Pass(7 * kMs);
         slept_ns = fixture.scheduler.now_ns() - begin_ns;
       },
       nullptr);
@@ -71,7 +74,7 @@ TEST(Scheduler, WaitsEndByWakesAndByTime) {
         auto soon = std::make_shared<Notification>();
         Notification never;
         Thread other([soon] {
-          SleepFor(milliseconds(5));
+          Pass(5 * kMs);
           soon->Notify();
         });
         in_time = soon->WaitFor(milliseconds(10));
@@ -96,7 +99,7 @@ std::string OrderOf(uint64_t seed, uint64_t* digest) {
           producers.emplace_back([&queue, name] {
             for (int i = 0; i < 5; ++i) {
               EXPECT_TRUE(queue.Push(char{name}));
-              SleepFor(milliseconds(1));
+              Pass(1 * kMs);
             }
           });
         }
@@ -141,7 +144,7 @@ TEST(Scheduler, AKilledProcessGoesFromItsYoungestThreadToItsOldest) {
           never.Wait(&mutex);
           went_on = true;
         });
-        SleepFor(milliseconds(100'000));
+        Pass(100'000 * kMs);
         went_on = true;
       },
       nullptr);
@@ -188,7 +191,7 @@ TEST(Scheduler, AKillAtAnyMomentMeetsNoDestructorThatJoins) {
         [&] {
           while (true) {
             Owner owner;
-            SleepFor(std::chrono::microseconds(1));
+            Pass(1000);
           }
         },
         nullptr);
@@ -205,13 +208,13 @@ TEST(Scheduler, WhoJoinsAnOlderThreadGoesAfterIt) {
       [&] {
         Thread older([&] {
           Going on_stack(&gone, "older");
-          SleepFor(milliseconds(100'000));
+          Pass(100'000 * kMs);
         });
         Thread younger([&] {
           Going on_stack(&gone, "younger");
           older.Join();
         });
-        SleepFor(milliseconds(100'000));
+        Pass(100'000 * kMs);
       },
       nullptr);
   fixture.RunFor(kLongNs);
@@ -231,7 +234,7 @@ TEST(Scheduler, AProcessMayEndItself) {
           Going on_stack(&gone, "child");
           fixture.scheduler.ExitProcess();
         });
-        SleepFor(milliseconds(100'000));
+        Pass(100'000 * kMs);
       },
       [&] { died = true; });
   fixture.RunFor(kLongNs);
@@ -245,7 +248,7 @@ TEST(Scheduler, APausedProcessGoesOnWhereItWas) {
   int rounds = 0;
   const ProcessId process = fixture.scheduler.StartProcess(
       [&] {
-        for (; rounds < 100; ++rounds) SleepFor(milliseconds(1));
+        for (; rounds < 100; ++rounds) Pass(1 * kMs);
       },
       nullptr);
   fixture.RunFor(10 * kMs);
@@ -262,7 +265,7 @@ TEST(Scheduler, WhoTurnsInCirclesIsFound) {
   Fixture fixture;
   const ProcessId process = fixture.scheduler.StartProcess(
       [] {
-        while (true) SleepFor(milliseconds(0));
+        while (true) Pass(0);
       },
       nullptr);
   fixture.RunFor(kMs);
