@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "kv/engine.h"
+#include "kv/rocks_engine.h"
 #include "kv/state_machine.h"
 
 namespace arima::kv {
@@ -23,13 +24,12 @@ class Databases {
   virtual ~Databases() = default;
   virtual std::string_view engine_name() const = 0;
   virtual std::string engine_version() const = 0;
-  // The parent of `dir` exists. kNotFound: there is none, and `create` is false.
-  virtual Result<std::unique_ptr<Engine>> Open(const std::string& dir, bool create) = 0;
+  // Other kinds than RocksDB's take only path and create_if_missing.
+  virtual Result<std::unique_ptr<Engine>> Open(const RocksEngineOptions& options) = 0;
   virtual Result<AppliedState> ReadCheckpoint(const std::string& dir) = 0;
   virtual Status VerifyCheckpointTables(const std::string& dir, const StepFn& step) = 0;
 };
 
-// Opens with default options.
 Databases& RocksDatabases();
 
 }  // namespace arima::kv

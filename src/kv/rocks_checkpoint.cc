@@ -143,10 +143,7 @@ class RocksDatabaseSet final : public Databases {
  public:
   std::string_view engine_name() const override { return EngineName(); }
   std::string engine_version() const override { return EngineVersion(); }
-  Result<std::unique_ptr<Engine>> Open(const std::string& dir, bool create) override {
-    RocksEngineOptions options;
-    options.path = dir;
-    options.create_if_missing = create;
+  Result<std::unique_ptr<Engine>> Open(const RocksEngineOptions& options) override {
     return OpenRocksEngine(options);
   }
   Result<AppliedState> ReadCheckpoint(const std::string& dir) override {

@@ -8,15 +8,11 @@
 #include <string>
 
 #include "base/error.h"
+#include "kv/databases.h"
 #include "node/data_dir.h"
 #include "node/identity.h"
 #include "node/logger.h"
 #include "raft/types.h"
-
-namespace arima::kv {
-class Databases;
-struct DatabaseFiles;
-}  // namespace arima::kv
 
 namespace arima::node {
 
@@ -34,8 +30,7 @@ struct StorageOptions {
   uint64_t block_cache_bytes = 64 << 20;
   uint64_t recent_keys_bytes = 256 << 20;
   kv::DatabaseFiles* database_files = nullptr;  // null: in the system's file system
-  // Null: RocksDB's; others take none of the options above.
-  kv::Databases* databases = nullptr;
+  kv::Databases* databases = &kv::RocksDatabases();
 };
 
 // Reads the identity, or founds a new one-member cluster. kConflict: `name` is not the one of the

@@ -24,9 +24,7 @@ void NodeCore::StartSnapshots() {
   to_install_.reset();
   SnapshotOptions options = options_.replica.snapshots;
   if (options.free_bytes_min == 0) options.free_bytes_min = disk_watch_->figures().reserve_bytes;
-  if (options_.replica.storage.databases != nullptr) {
-    options.databases = options_.replica.storage.databases;
-  }
+  options.databases = options_.replica.storage.databases;
   DataDir* dir = stand_in_ != nullptr ? stand_in_.get() : dir_.get();
   snapshot_source_ = std::make_unique<SnapshotSource>(dir, &replica_->machine(), &replica_->wal(),
                                                       &replica_->loop().inbox(), &clock_, &logger_,

@@ -5,26 +5,8 @@
 #include "codec/conf_codec.h"
 #include "kv/databases.h"
 #include "kv/engine.h"
-#include "kv/rocks_engine.h"
 
 namespace arima::node {
-
-namespace {
-
-Result<std::unique_ptr<kv::Engine>> OpenEngine(const std::string& path, OpenDb mode,
-                                               const StorageOptions& options, Logger* logger) {
-  const bool create = mode == OpenDb::kNew;
-  if (options.databases != nullptr) return options.databases->Open(path, create);
-  kv::RocksEngineOptions engine_options;
-  engine_options.path = path;
-  engine_options.files = options.database_files;
-  engine_options.block_cache_bytes = options.block_cache_bytes;
-  engine_options.create_if_missing = create;
-  engine_options.log = [logger](std::string_view line) { logger->Warn("database", line); };
-  return kv::OpenRocksEngine(engine_options);
-}
-
-}  // namespace
 
 wal::WalOptions WalOptionsFor(const DataDir& dir, const Identity& identity,
                               const StorageOptions& options) {
@@ -41,10 +23,16 @@ Result<std::unique_ptr<kv::StateMachine>> OpenStateMachine(const DataDir& dir,
                                                            uint64_t number, OpenDb mode,
                                                            const StorageOptions& options,
                                                            Logger* logger) {
-  auto engine = OpenEngine(dir.db_path(number), mode, options, logger);
+  kv::RocksEngineOptions engine_options;
+  engine_options.path = dir.db_path(number);
+  engine_options.files = options.database_files;
+  engine_options.block_cache_bytes = options.block_cache_bytes;
+  engine_options.create_if_missing = mode == OpenDb::kNew;
+  engine_options.log = [logger](std::string_view line) { logger->Warn("database", line); };
+  auto engine = options.databases->Open(engine_options);
   if (!engine && engine.error().code == Code::kNotFound) {
     return Fail(Code::kCorruption,
-                "the database " + dir.db_path(number) + " is gone: it has no file CURRENT");
+                "the database " + engine_options.path + " is gone: it has no file CURRENT");
   }
   if (!engine) return std::unexpected(engine.error());
   kv::AppliedState initial;

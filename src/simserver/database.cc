@@ -266,7 +266,8 @@ class DiskEngine final : public kv::Engine {
 Databases::Databases(env::Env* env, const DatabaseOptions& options, DatabaseWatcher* watcher)
     : env_(*env), options_(options), watcher_(watcher) {}
 
-Result<std::unique_ptr<kv::Engine>> Databases::Open(const std::string& dir, bool create) {
+Result<std::unique_ptr<kv::Engine>> Databases::Open(const kv::RocksEngineOptions& options) {
+  const std::string& dir = options.path;
   uint64_t number = 0;
   Contents contents;
   auto bytes = ReadTable(env_, dir, &number);
@@ -277,7 +278,7 @@ Result<std::unique_ptr<kv::Engine>> Databases::Open(const std::string& dir, bool
     auto applied = AppliedIn(dir, contents);
     if (!applied) return std::unexpected(applied.error());
     if (watcher_ != nullptr) watcher_->OnOpened(dir, applied->index);
-  } else if (bytes.error().code != Code::kNotFound || !create) {
+  } else if (bytes.error().code != Code::kNotFound || !options.create_if_missing) {
     return std::unexpected(bytes.error());
   } else if (Status made = env_.MakeDir(dir); !made && made.error().code != Code::kAlreadyExists) {
     return std::unexpected(made.error());

@@ -40,7 +40,7 @@ class Databases final : public kv::Databases {
 
   std::string_view engine_name() const override { return "memory"; }
   std::string engine_version() const override { return "1"; }
-  Result<std::unique_ptr<kv::Engine>> Open(const std::string& dir, bool create) override;
+  Result<std::unique_ptr<kv::Engine>> Open(const kv::RocksEngineOptions& options) override;
   Result<kv::AppliedState> ReadCheckpoint(const std::string& dir) override;
   Status VerifyCheckpointTables(const std::string& dir, const StepFn& step) override;
 
