@@ -14,6 +14,8 @@ import os
 import re
 import sys
 
+import house
+
 PAGE = "docs/testing/conformance.md"
 DESIGN = "docs/design/raft.md"
 
@@ -126,14 +128,5 @@ def check(root):
     return problems
 
 
-def main():
-    root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..")
-    problems = check(root)
-    for problem in problems:
-        print(problem)
-    print(f"conformance: {len(problems)} problems")
-    return 1 if problems else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(house.main("conformance", check))

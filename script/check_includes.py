@@ -12,6 +12,8 @@ import os
 import re
 import sys
 
+import house
+
 # Data types of the core that the formats share; codec and the rest of the disk side see no more.
 RAFT_TYPES = ["raft/types.h", "raft/message.h", "raft/conf_change.h"]
 BELOW_NODE = ["base", "env", "raft", "codec", "wal", "kv", "snapshot", "transport", "service"]
@@ -237,14 +239,5 @@ def check(root):
     return problems + list(check_cmake(src))
 
 
-def main():
-    root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..")
-    problems = check(root)
-    for problem in problems:
-        print(problem)
-    print(f"check_includes: {len(problems)} problems")
-    return 1 if problems else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(house.main("check_includes", check))

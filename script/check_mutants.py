@@ -11,6 +11,8 @@ import os
 import re
 import sys
 
+import house
+
 TABLE = "src/base/mutants.cc"
 ROW = re.compile(r'\{(\d+), "([^"]+)",\s*k(Safety|Liveness),\s*"([^"]+)"\}')
 ROW_START = re.compile(r'^ *\{\d+, "', re.M)
@@ -68,14 +70,5 @@ def check(root):
     return problems
 
 
-def main():
-    root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..")
-    problems = check(root)
-    for problem in problems:
-        print(problem)
-    print(f"check_mutants: {len(problems)} problems")
-    return 1 if problems else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(house.main("check_mutants", check))

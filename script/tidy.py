@@ -8,6 +8,8 @@ import os
 import re
 import sys
 
+import house
+
 LINE_LENGTH_MAX = 100
 FILE_LINES_MAX = 900
 TEST_FILE_LINES_MAX = 1200
@@ -108,14 +110,5 @@ def check(root):
     return problems
 
 
-def main():
-    root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..")
-    problems = check(root)
-    for problem in problems:
-        print(problem)
-    print(f"tidy: {len(problems)} problems")
-    return 1 if problems else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(house.main("tidy", check))
