@@ -4,7 +4,6 @@ Each node has a small file system of its own (tmpfs), which needs root; without 
 skipped.
 """
 
-import contextlib
 import os
 import subprocess
 import time
@@ -13,6 +12,7 @@ import unittest
 import harness
 from harness import ClusterTest, rounds, wait_until
 from load import Load
+from small_disk import SmallDisk
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -30,30 +30,6 @@ def mount_tmpfs(path):
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={VOLUME_BYTES}", "arima", path],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return None if done.returncode == 0 else f"a tmpfs cannot be mounted: {done.stderr.strip()}"
-
-
-class SmallDisk:
-    """The file system of one node, and the file with which others fill it."""
-
-    def __init__(self, path):
-        self.path = path
-        self.fill_path = os.path.join(path, "of-others")
-
-    def free_bytes(self):
-        space = os.statvfs(self.path)
-        return space.f_bavail * space.f_frsize
-
-    def fill_to(self, free_bytes):
-        """Takes what is free beyond `free_bytes`; the node may be using space meanwhile."""
-        with open(self.fill_path, "ab") as file:
-            while (surplus := self.free_bytes() - free_bytes) > 0:
-                size = os.fstat(file.fileno()).st_size
-                with contextlib.suppress(OSError):  # it was gone by then
-                    os.posix_fallocate(file.fileno(), 0, size + surplus)
-
-    def give_back(self):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.fill_path)
 
 
 class DiskFullTest(ClusterTest):

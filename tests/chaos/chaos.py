@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Real nodes, real faults, clients that remember, and a checker that judges what they heard.
 
     script/chaos --seconds 60 --faults kill,pause,partition --nodes 3 --seed 7
@@ -14,6 +13,7 @@ docs/testing/chaos.md says more.
 import argparse
 import os
 import random
+import shlex
 import shutil
 import sys
 import time
@@ -104,7 +104,7 @@ class World:
     def disk(self, name):
         if self.why_no_full_disks:
             return nodes.PlainDisk(self.folder, name)
-        if self.why_no_power_loss or not {"unsync"} & set(self.wanted):
+        if self.why_no_power_loss or "unsync" not in self.wanted:
             return disks.SmallDisk(self.folder, name)
         return disks.PoweredDisk(self.folder, name, self.unsync)
 
@@ -213,15 +213,15 @@ class World:
     def keep(self):
         """Where history and logs were put, with how to look at them."""
         folder = self.args.keep or os.path.join(harness.REPOSITORY, "build", "chaos")
-        folder = os.path.join(os.path.abspath(folder), f"seed-{self.args.seed}")
+        seed = str(self.args.seed)
+        folder = os.path.join(os.path.abspath(folder), f"seed-{seed}")
         self.history.flush()
         logs = [os.path.join(self.folder, name) for name in sorted(os.listdir(self.folder))
                 if name.endswith((".log", ".jsonl"))]
         disks.keep(logs, folder)
         print(f"kept in {folder}: history.jsonl, and the log of each node (n1.log, ...)\n"
               f"judge again: {self.args.binary} sim --check-history {folder}/history.jsonl\n"
-              f"do again: script/chaos --seed {self.args.seed} --nodes {self.args.nodes} "
-              f"--seconds {self.args.seconds:g} --faults {','.join(self.wanted)}")
+              f"do again: script/chaos {shlex.join([*sys.argv[1:], '--seed', seed])}")
 
     def stop(self):
         if self.crowd:
@@ -240,6 +240,8 @@ def main():
     args = parse()
     if args.seed is None:
         args.seed = random.SystemRandom().getrandbits(31)
+    if not sandbox.inside():
+        sandbox.remove_left_overs()  # inside, the processes of others are not seen
     if not sandbox.inside() and not args.no_sandbox:
         arguments = [os.path.abspath(__file__), *sys.argv[1:]]
         code = sandbox.enter([*arguments, "--seed", str(args.seed)])
@@ -247,7 +249,6 @@ def main():
             return code
     harness.Settings.binary = args.binary = os.path.abspath(args.binary)
     harness.Settings.slow = args.slow
-    sandbox.remove_left_overs()
     if args.plant:
         args.faults = args.faults or FAULTS_OF_PLANT[args.plant]
         args.faults += ",unsync" if args.plant == "lost-syncs" else ""

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 
-from harness import fetch, wait_until
+from harness import fetch, seconds, wait_until
 from history import stored
 
 KEYS_AT_ONCE = 6
@@ -172,7 +172,7 @@ class Crowd:
     def stop(self):
         self.stopping.set()
         for client in self.clients:
-            client.thread.join(4 * TIMEOUT_S)
+            client.thread.join(seconds(4 * TIMEOUT_S))
             if client.thread.is_alive():
                 self.problem(f"client {client.number} hangs")
 

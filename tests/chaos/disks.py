@@ -4,42 +4,26 @@ A PoweredDisk is a pass-through file system of ours (unsync_fs.cc) over a folder
 synced is gone when it is told so. Its program is built beside the one under test.
 """
 
-import contextlib
 import os
 import shutil
 import socket
 import subprocess
 
 import nodes
+import small_disk
 from harness import wait_until
 from sandbox import run
 
 
-class SmallDisk(nodes.PlainDisk):
-    """A tmpfs, and the file with which others fill it."""
+class SmallDisk(nodes.PlainDisk, small_disk.SmallDisk):
+    """A tmpfs."""
 
     can_be_full = True
 
     def __init__(self, folder, name):
-        super().__init__(folder, name)
+        nodes.PlainDisk.__init__(self, folder, name)
         run(["mount", "-t", "tmpfs", "-o", f"size={nodes.DISK_BYTES}", "arima-chaos", self.path])
-        self.fill_path = os.path.join(self.path, "of-others")
-
-    def free_bytes(self):
-        space = os.statvfs(self.path)
-        return space.f_bavail * space.f_frsize
-
-    def fill_to(self, free_bytes):
-        """Takes what is free beyond `free_bytes`; the node may be using space meanwhile."""
-        with open(self.fill_path, "ab") as file:
-            while (surplus := self.free_bytes() - free_bytes) > 0:
-                size = os.fstat(file.fileno()).st_size
-                with contextlib.suppress(OSError):  # it was gone by then
-                    os.posix_fallocate(file.fileno(), 0, size + surplus)
-
-    def give_back(self):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.fill_path)
+        small_disk.SmallDisk.__init__(self, self.path)
 
 
 class PoweredDisk(SmallDisk):
@@ -94,7 +78,7 @@ class PoweredDisk(SmallDisk):
 
 def unsync_program(binary):
     """Where the build put it, beside the program under test; None if it is not there."""
-    path = os.environ.get("CHAOS_UNSYNC_FS", os.path.join(os.path.dirname(binary), "unsync_fs"))
+    path = os.path.join(os.path.dirname(binary), "unsync_fs")
     return path if os.access(path, os.X_OK) else None
 
 

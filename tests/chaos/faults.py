@@ -28,14 +28,14 @@ class Fault:
     def running(self):
         return [n for n in self.nodes if n.is_running() and not n.paused and n.in_service]
 
-    def victims(self, at_most=None):
+    def victims(self):
         """Mostly one node, and mostly the leader; sometimes several, or all."""
         nodes = self.running()
         leader = self.world.cluster.leader()
         if not nodes:
             return []
         count = self.chance.choice((1, 1, 1, 1, len(self.nodes) // 2, len(nodes)))
-        chosen = self.chance.sample(nodes, min(count, len(nodes), at_most or len(nodes)))
+        chosen = self.chance.sample(nodes, min(count, len(nodes)))
         if leader in nodes and leader not in chosen and self.chance.random() < 0.5:
             chosen[0] = leader
         return chosen

@@ -45,10 +45,6 @@ class History:
             if kind not in ("read", "stale read") or operation["outcome"] == "ok":
                 self.file.write(line + "\n")
 
-    def total(self, outcome):
-        with self.lock:
-            return sum(count.get(outcome, 0) for count in self.counts.values())
-
     def acknowledged(self):
         with self.lock:
             return sum(count.get("ok", 0) for kind, count in self.counts.items()

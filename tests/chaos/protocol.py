@@ -5,8 +5,8 @@ the history. A conversation over HTTP, nothing of nodes.
 """
 
 import base64
-import urllib.parse
 
+from harness import key_target
 from history import name_of
 
 NOT_APPLIED = {429, 502, 503, 507}
@@ -18,7 +18,6 @@ def revision_of(text):
 
 
 class ArimaProtocol:
-    name = "arima"
     # If-Match and If-None-Match on writes: offered once a node answers them with other than 501.
     has_cas = False
 
@@ -26,7 +25,7 @@ class ArimaProtocol:
         self.query = f"?timeout={int(timeout_s * 1000)}ms"
 
     def target(self, key, more=""):
-        return f"/store/{urllib.parse.quote(key, safe='')}{self.query}{more}"
+        return key_target(key, self.query + more)
 
     def ask_read(self, key, stale):
         return "GET", self.target(key, "&consistency=stale" if stale else ""), None, {}
@@ -87,7 +86,6 @@ def in_base64(text):
 class EtcdProtocol:
     """The JSON gateway of etcd 3.4: gRPC as POST, bytes as base64, numbers as strings."""
 
-    name = "etcd"
     has_cas = True
 
     def ask_read(self, key, stale):

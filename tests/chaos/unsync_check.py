@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Tests of the file system that forgets (unsync_fs.cc). Run by tests/test_chaos.py.
 
     unsync_check.py ARIMA      tests the unsync_fs beside that program, in a sandbox of its own;
