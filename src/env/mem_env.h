@@ -37,6 +37,14 @@ class CrashChooser {
   virtual bool KeepDirChange(const std::string& dir, const std::string& change) = 0;
 };
 
+// Nothing that was not synced survives.
+class DropAll final : public CrashChooser {
+ public:
+  SectorFate Sector(const std::string&, uint64_t) override { return SectorFate::kOld; }
+  bool KeepSize(const std::string&) override { return false; }
+  bool KeepDirChange(const std::string&, const std::string&) override { return false; }
+};
+
 // Everything by chance: a quarter of the seeds drops all, a quarter keeps all, a quarter mixes old
 // and new, a quarter mixes all fates.
 class RandomCrash final : public CrashChooser {

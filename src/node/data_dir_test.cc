@@ -44,13 +44,6 @@ TEST_F(DataDirTest, IsMadeAndLockedAgainstASecondProcess) {
   EXPECT_NE(Open(), nullptr);
 }
 
-// Nothing that was not synced survives.
-class NothingSurvives final : public env::CrashChooser {
-  env::SectorFate Sector(const std::string&, uint64_t) override { return env::SectorFate::kOld; }
-  bool KeepSize(const std::string&) override { return false; }
-  bool KeepDirChange(const std::string&, const std::string&) override { return false; }
-};
-
 TEST_F(DataDirTest, ADirectoryThatSomebodyMadeAndDidNotSyncSurvivesALossOfPower) {
   ASSERT_TRUE(env_.MakeDir("vol"));
   auto dir = Open();
@@ -59,8 +52,8 @@ TEST_F(DataDirTest, ADirectoryThatSomebodyMadeAndDidNotSyncSurvivesALossOfPower)
   identity.member_id = MemberId(1);
   ASSERT_TRUE(dir->WriteIdentity(&identity));
   dir.reset();
-  NothingSurvives chooser;
-  env_.PowerLoss(chooser);
+  env::DropAll drop_all;
+  env_.PowerLoss(drop_all);
   dir = Open();
   auto found = dir->ReadIdentity(nullptr);
   ASSERT_TRUE(found) << found.error().ToString();

@@ -121,11 +121,7 @@ TEST_F(LogWriterTest, ReportedEntriesSurviveALossOfPower) {
   writer_->Submit(Write(1, {Command(2), Command(3)}));
   Completions(1);
   std::unique_ptr<env::MemEnv> after = disk_.Clone();
-  class DropAll final : public env::CrashChooser {
-    env::SectorFate Sector(const std::string&, uint64_t) override { return env::SectorFate::kOld; }
-    bool KeepSize(const std::string&) override { return false; }
-    bool KeepDirChange(const std::string&, const std::string&) override { return false; }
-  } drop_all;
+  env::DropAll drop_all;
   after->PowerLoss(drop_all);
   wal::RecoveredLog log;
   auto wal = wal::Wal::Open(*after, options_, &log);

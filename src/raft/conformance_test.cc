@@ -27,40 +27,6 @@ Message Granted(MessageType type) {
   return m;
 }
 
-Message VoteRequest(MessageType type, uint64_t last, uint64_t last_term) {
-  Message m;
-  m.type = type;
-  m.last_index = Index(last);
-  m.last_term = Term(last_term);
-  return m;
-}
-
-Message App(uint64_t prev, uint64_t prev_term, std::vector<Entry> entries = {},
-            uint64_t commit = 0) {
-  Message m;
-  m.type = MessageType::kApp;
-  m.index = Index(prev);
-  m.log_term = Term(prev_term);
-  m.entries = std::move(entries);
-  m.commit = Index(commit);
-  return m;
-}
-
-Message Ack(uint64_t index) {
-  Message m;
-  m.type = MessageType::kAppResp;
-  m.index = Index(index);
-  return m;
-}
-
-PeerStatus Peer(TestCluster& c, uint64_t leader, uint64_t id) {
-  for (const PeerStatus& p : c[leader].status().peers) {
-    if (p.id.value == id) return p;
-  }
-  ADD_FAILURE() << "no peer " << id;
-  return {};
-}
-
 int Leaders(TestCluster& c) {
   int leaders = 0;
   for (auto& [id, node] : c.nodes()) leaders += node.leads();

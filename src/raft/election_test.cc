@@ -8,14 +8,6 @@
 namespace arima::raft {
 namespace {
 
-Message VoteRequest(MessageType type, uint64_t last, uint64_t last_term) {
-  Message m;
-  m.type = type;
-  m.last_index = Index(last);
-  m.last_term = Term(last_term);
-  return m;
-}
-
 Message Heartbeat(uint64_t commit = 0, uint64_t commit_term = 0) {
   Message m;
   m.type = MessageType::kHeartbeat;

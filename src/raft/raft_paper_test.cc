@@ -17,29 +17,11 @@ const Tweak kPlain = [](Config& c) {
   c.check_quorum = false;
 };
 
-Message App(uint64_t prev, uint64_t prev_term, std::vector<Entry> entries = {},
-            uint64_t commit = 0) {
-  Message m;
-  m.type = MessageType::kApp;
-  m.index = Index(prev);
-  m.log_term = Term(prev_term);
-  m.entries = std::move(entries);
-  m.commit = Index(commit);
-  return m;
-}
-
 Message VoteRequest(uint64_t last, uint64_t last_term) {
   Message m;
   m.type = MessageType::kVote;
   m.last_index = Index(last);
   m.last_term = Term(last_term);
-  return m;
-}
-
-Message Ack(uint64_t index) {
-  Message m;
-  m.type = MessageType::kAppResp;
-  m.index = Index(index);
   return m;
 }
 

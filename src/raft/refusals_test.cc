@@ -154,7 +154,7 @@ TEST(Refusals, AReadWhoseLeaderIsGoneBeforeItWasSent) {
 
 // ---------------------------------------------------------------- names
 
-// Names of 0, 1, 2, ... up to the first that has none.
+// Names of the values from `first` to `last`.
 template <class Enum>
 std::set<std::string> Names(std::string_view (*name)(Enum), uint8_t first, uint8_t last) {
   std::set<std::string> names;

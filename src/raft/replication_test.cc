@@ -8,24 +8,6 @@
 namespace arima::raft {
 namespace {
 
-Message App(uint64_t prev, uint64_t prev_term, std::vector<Entry> entries = {},
-            uint64_t commit = 0) {
-  Message m;
-  m.type = MessageType::kApp;
-  m.index = Index(prev);
-  m.log_term = Term(prev_term);
-  m.entries = std::move(entries);
-  m.commit = Index(commit);
-  return m;
-}
-
-Message Ack(uint64_t index) {
-  Message m;
-  m.type = MessageType::kAppResp;
-  m.index = Index(index);
-  return m;
-}
-
 Message HeartbeatResp() {
   Message m;
   m.type = MessageType::kHeartbeatResp;
@@ -36,14 +18,6 @@ std::vector<Message> Take(TestCluster* c, MessageType type, uint64_t to) {
   std::vector<Message> all = c->TakeWire();
   std::erase_if(all, [&](const Message& m) { return m.type != type || m.to.value != to; });
   return all;
-}
-
-PeerStatus Peer(TestCluster& c, uint64_t leader, uint64_t id) {
-  for (const PeerStatus& p : c[leader].status().peers) {
-    if (p.id.value == id) return p;
-  }
-  ADD_FAILURE() << "no peer " << id;
-  return {};
 }
 
 TestCluster Led(const TestCluster::Tweak& tweak = {}) {

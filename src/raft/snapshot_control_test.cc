@@ -18,13 +18,7 @@ TestCluster Lagging() {
   return c;
 }
 
-PeerStatus Peer(TestCluster& c, uint64_t id) {
-  for (const PeerStatus& p : c[1].status().peers) {
-    if (p.id.value == id) return p;
-  }
-  ADD_FAILURE() << "no peer " << id;
-  return {};
-}
+PeerStatus Peer(TestCluster& c, uint64_t id) { return Peer(c, 1, id); }
 
 SnapshotMeta Meta(TestCluster& c, uint64_t index, uint64_t snapshot_id = 1) {
   SnapshotMeta meta;

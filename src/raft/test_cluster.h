@@ -54,6 +54,33 @@ inline ConfState TestConf(const std::vector<uint64_t>& voters,
   return conf;
 }
 
+// Messages as from nobody yet.
+inline Message App(uint64_t prev, uint64_t prev_term, std::vector<Entry> entries = {},
+                   uint64_t commit = 0) {
+  Message m;
+  m.type = MessageType::kApp;
+  m.index = Index(prev);
+  m.log_term = Term(prev_term);
+  m.entries = std::move(entries);
+  m.commit = Index(commit);
+  return m;
+}
+
+inline Message Ack(uint64_t index) {
+  Message m;
+  m.type = MessageType::kAppResp;
+  m.index = Index(index);
+  return m;
+}
+
+inline Message VoteRequest(MessageType type, uint64_t last, uint64_t last_term) {
+  Message m;
+  m.type = type;
+  m.last_index = Index(last);
+  m.last_term = Term(last_term);
+  return m;
+}
+
 struct TestNode {
   Config config;
   std::unique_ptr<Core> core;
@@ -343,5 +370,14 @@ class TestCluster {
   uint64_t now_ns_ = 1'000'000'000;
   uint64_t tag_ = 0;
 };
+
+// What `leader` knows of `id`, its peer.
+inline PeerStatus Peer(TestCluster& c, uint64_t leader, uint64_t id) {
+  for (const PeerStatus& p : c[leader].status().peers) {
+    if (p.id.value == id) return p;
+  }
+  ARIMA_ASSERT(false, "no such peer", id);
+  return {};
+}
 
 }  // namespace arima::raft

@@ -77,14 +77,8 @@ class ReceiveCrashTest : public ::testing::TestWithParam<Before> {
     const Attempt attempt = Transfer(sender_, disk, manifest_, kTo);
     ASSERT_TRUE(attempt.received) << attempt.received.error().ToString();
     ASSERT_TRUE(attempt.sent) << attempt.sent.error().ToString();
-    class LoseAll final : public env::CrashChooser {
-      env::SectorFate Sector(const std::string&, uint64_t) override {
-        return env::SectorFate::kOld;
-      }
-      bool KeepSize(const std::string&) override { return false; }
-      bool KeepDirChange(const std::string&, const std::string&) override { return false; }
-    } lose_all;
-    disk.PowerLoss(lose_all);
+    env::DropAll drop_all;
+    disk.PowerLoss(drop_all);
     ASSERT_TRUE(ReadDir(disk, kTo) == files_);
     auto finished = ReadFinished(disk, kTo);
     ASSERT_TRUE(finished) << finished.error().ToString();

@@ -41,12 +41,6 @@ uint64_t StatesWanted() {
   return wanted == nullptr ? 600 : std::strtoull(wanted, nullptr, 10);
 }
 
-struct DropAll final : env::CrashChooser {
-  SectorFate Sector(const std::string&, uint64_t) override { return SectorFate::kOld; }
-  bool KeepSize(const std::string&) override { return false; }
-  bool KeepDirChange(const std::string&, const std::string&) override { return false; }
-};
-
 // The digits of a number decide: base 3 for sectors, base 2 for the rest.
 struct Numbered final : env::CrashChooser {
   explicit Numbered(uint64_t choices) : left(choices) {}
@@ -374,7 +368,7 @@ TEST(WalCrash, FailedSyncThatLosesPagesNeverLosesAnAcknowledgedEntry) {
     ASSERT_TRUE(model.has_value());
     // From here on it counts as durable, whatever the page cache showed.
     wal.reset();
-    DropAll drop_all;
+    env::DropAll drop_all;
     work.mem().PowerLoss(drop_all);
     CheckDisk(work.mem().Clone(), {{*model}, work.allowed().cut_max}, seed);
     if (testing::Test::HasFailure()) return;

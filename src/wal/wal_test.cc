@@ -50,14 +50,8 @@ class WalTest : public testing::Test {
   // Everything that is not durable is gone.
   void LosePower() {
     wal_.reset();
-    struct AllOld final : env::CrashChooser {
-      env::SectorFate Sector(const std::string&, uint64_t) override {
-        return env::SectorFate::kOld;
-      }
-      bool KeepSize(const std::string&) override { return false; }
-      bool KeepDirChange(const std::string&, const std::string&) override { return false; }
-    } all_old;
-    mem_.PowerLoss(all_old);
+    env::DropAll drop_all;
+    mem_.PowerLoss(drop_all);
   }
   Status Append(const std::vector<Entry>& entries, bool sync = true) {
     return wal_->Append({.hard_state = Hard(entries.back().term.value, 1, 1), .entries = entries},
