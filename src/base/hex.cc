@@ -25,4 +25,19 @@ std::string ToHex(uint64_t v) {
   return ToHex(bytes);
 }
 
+std::string Printable(std::string_view bytes) {
+  constexpr size_t kShownBytesMax = 64;
+  std::string out = "\"";
+  for (char c : bytes.substr(0, kShownBytesMax)) {
+    if (c >= ' ' && c <= '~' && c != '"' && c != '\\') {
+      out.push_back(c);
+    } else {
+      out += "\\x" + ToHex(std::string_view(&c, 1));
+    }
+  }
+  out += '"';
+  if (bytes.size() > kShownBytesMax) out += "... (" + std::to_string(bytes.size()) + " bytes)";
+  return out;
+}
+
 }  // namespace arima

@@ -27,5 +27,10 @@ TEST(Hex, PrintsAnIdentityInByteOrder) {
   EXPECT_EQ(ToHex(uuid), "000102030405060708090a0b0c0d0e0f");
 }
 
+TEST(Hex, PrintableShowsBytesAndCutsWhatIsLong) {
+  EXPECT_EQ(Printable(std::string("a\"\x00", 3)), "\"a\\x22\\x00\"");
+  EXPECT_EQ(Printable(std::string(70, 'y')), '"' + std::string(64, 'y') + "\"... (70 bytes)");
+}
+
 }  // namespace
 }  // namespace arima

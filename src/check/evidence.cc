@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/hex.h"
 #include "check/order_search.h"
 
 namespace arima::check {
@@ -128,7 +129,7 @@ class Shrinker {
 };
 
 std::string Value(const std::optional<std::string>& value) {
-  return value ? Quoted(*value) : "absent";
+  return value ? Printable(*value) : "absent";
 }
 
 std::string What(const Operation& operation) {
@@ -211,23 +212,6 @@ std::string DescribeOperations(std::string_view headline, std::span<const Operat
     }
     text += Line(history[operations[i]], zero) + "\n";
   }
-  return text;
-}
-
-std::string Quoted(std::string_view bytes) {
-  constexpr size_t kBytesMax = 80;
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text = "\"";
-  for (const char byte : bytes.substr(0, kBytesMax)) {
-    const auto c = static_cast<unsigned char>(byte);
-    if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
-      text += byte;
-    } else {
-      text += {'\\', 'x', kDigits[c >> 4], kDigits[c & 15]};
-    }
-  }
-  text += "\"";
-  if (bytes.size() > kBytesMax) text += "... (" + std::to_string(bytes.size()) + " bytes)";
   return text;
 }
 

@@ -23,7 +23,4 @@ std::vector<size_t> FindContradiction(std::span<const Access> accesses,
 std::string DescribeOperations(std::string_view headline, std::span<const Operation> history,
                                std::vector<size_t> operations);
 
-// In quotes, with what does not print as \x.., and cut if it is long.
-std::string Quoted(std::string_view bytes);
-
 }  // namespace arima::check

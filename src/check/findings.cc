@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/hex.h"
 #include "check/evidence.h"
 
 namespace arima::check {
@@ -15,7 +16,8 @@ void Findings::Add(std::string_view rule, std::string_view key, std::string_view
   Violation violation;
   violation.rule = rule;
   violation.key = key;
-  const std::string headline = violation.rule + ": key " + Quoted(key) + ": " + std::string(what);
+  const std::string headline =
+      violation.rule + ": key " + Printable(key) + ": " + std::string(what);
   violation.text = DescribeOperations(headline, history_, operations);
   violation.operations = std::move(operations);
   violations_.push_back(std::move(violation));

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/hex.h"
 #include "check/evidence.h"
 #include "check/findings.h"
 #include "check/key_history.h"
@@ -57,7 +58,7 @@ std::string Report::Text() const {
     text += "and " + std::to_string(violations_found - violations.size()) + " more violations\n";
   }
   for (const std::string& key : undecided_keys) {
-    text += "undecided: key " + Quoted(key) + ": the search for an order reached its bound\n";
+    text += "undecided: key " + Printable(key) + ": the search for an order reached its bound\n";
   }
   text += std::string(Word(judgement)) + ": " + std::to_string(operations) + " operations, " +
           std::to_string(keys) + " keys, " + std::to_string(unknown) + " unknown outcomes, " +

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "base/hex.h"
 #include "base/random.h"
 #include "kv/key_schema.h"
 #include "kv/test_seed.h"

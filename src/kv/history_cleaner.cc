@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/hex.h"
 #include "kv/key_schema.h"
 #include "kv/value_record.h"
 

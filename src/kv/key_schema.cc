@@ -142,19 +142,4 @@ std::string_view FilterPrefix(std::string_view engine_key) {
   return end == std::string_view::npos ? std::string_view() : engine_key.substr(0, end + 1);
 }
 
-std::string Printable(std::string_view key) {
-  constexpr size_t kShownBytesMax = 64;
-  std::string out = "\"";
-  for (char c : key.substr(0, kShownBytesMax)) {
-    if (c >= ' ' && c <= '~' && c != '"' && c != '\\') {
-      out.push_back(c);
-    } else {
-      out += "\\x" + ToHex(std::string_view(&c, 1));
-    }
-  }
-  out += '"';
-  if (key.size() > kShownBytesMax) out += "... (" + std::to_string(key.size()) + " bytes)";
-  return out;
-}
-
 }  // namespace arima::kv

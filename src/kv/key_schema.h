@@ -62,7 +62,4 @@ uint64_t RevisionOfVersionKey(std::string_view engine_key);
 // which have none. FilterPrefix(FilterPrefix(k)) == FilterPrefix(k).
 std::string_view FilterPrefix(std::string_view engine_key);
 
-// For messages: printable bytes as they are, others as \xNN, at most 64 bytes of the key.
-std::string Printable(std::string_view key);
-
 }  // namespace arima::kv

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/hex.h"
 #include "base/random.h"
 #include "kv/test_seed.h"
 
@@ -139,11 +140,6 @@ TEST(KeySchema, KeyLengthsAreChecked) {
   EXPECT_TRUE(CheckUserKey(std::string(kUserKeyBytesMax, 'x')));
   EXPECT_EQ(CheckUserKey(std::string(kUserKeyBytesMax + 1, 'x')).error().code,
             Code::kInvalidArgument);
-}
-
-TEST(KeySchema, PrintableShowsBytesAndCutsLongKeys) {
-  EXPECT_EQ(Printable(std::string("a\"\x00", 3)), "\"a\\x22\\x00\"");
-  EXPECT_EQ(Printable(std::string(70, 'y')), '"' + std::string(64, 'y') + "\"... (70 bytes)");
 }
 
 }  // namespace

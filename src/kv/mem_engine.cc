@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/hex.h"
 #include "kv/key_schema.h"
 
 namespace arima::kv {

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "base/hex.h"
 #include "base/mutex.h"
 #include "kv/key_schema.h"
 #include "kv/rocks_checkpoint.h"

@@ -7,6 +7,7 @@
 
 #include <limits>
 
+#include "base/hex.h"
 #include "kv/applied_record.h"
 #include "kv/command.h"
 #include "kv/engine.h"

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/checksum.h"
 #include "base/coding.h"
+#include "base/hex.h"
 #include "kv/key_schema.h"
 
 namespace arima::kv {
