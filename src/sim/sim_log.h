@@ -61,9 +61,9 @@ class SimLog {
 
   // What a process does beside writing: keep segments ready; say that the last write is durable,
   // when nothing came after it for a while.
-  virtual Outcome Prepare() { return Outcome::kDone; }
+  virtual void Prepare() {}
   virtual bool NeedsAttest() const { return false; }
-  virtual Outcome Attest() { return Outcome::kDone; }
+  virtual void Attest() {}
 
   // The process dies. `under_way` was handed to the disk and has not completed, `queued` was not
   // handed to it. `power`: what the machine had not written is lost, too.
@@ -86,7 +86,7 @@ class SimLog {
   // Changes bytes that were durable and that a later durable write vouches for. False: there are
   // none.
   virtual bool Damage() { return false; }
-  virtual bool damaged() const { return false; }  // Damage was called, successfully
+  virtual bool damaged() const { return false; }  // Damage was called, and is not mended
 
   virtual uint64_t Digest() const { return 0; }
   virtual LogCounters counters() const { return {}; }

@@ -112,7 +112,7 @@ SimLog::Outcome WalLog::Append(std::span<const raft::Write> writes, const OnDura
   const Status done = AppendBatches(writes, sync);
   env_.ClearFailures();
   if (!done) {
-    if (done.error().code == Code::kDiskFull && disk_full_) {
+    if (IsFull(done.error())) {
       ++counters_.full_disks;
       return Outcome::kLater;
     }
@@ -148,7 +148,7 @@ void WalLog::CompactTo(Index index) {
   if (random_.Percent(50)) return;
   if (Status done = AppendBatches({}, /*sync=*/true); done) {
     NoteSync();
-  } else if (done.error().code != Code::kDiskFull || !disk_full_) {
+  } else if (!IsFull(done.error())) {
     verdict_.Fail("log write", who_ + ": " + done.error().message);
   }
 }
@@ -176,28 +176,23 @@ Result<std::vector<Entry>> WalLog::Read(Index low, Index high, uint64_t bytes_ma
   return entries;
 }
 
-SimLog::Outcome WalLog::Prepare() {
+void WalLog::Prepare() {
   constexpr int kStepsMax = 4;
   for (int i = 0; i < kStepsMax; ++i) {
     const Result<bool> worked = wal_->preparer().PrepareOne();
-    if (!worked) {
-      if (worked.error().code == Code::kDiskFull && disk_full_) return Outcome::kLater;
+    if (!worked && !IsFull(worked.error())) {
       verdict_.Fail("log write", who_ + ": " + worked.error().message);
-      return Outcome::kFailed;
     }
-    if (!*worked) break;
+    if (!worked || !*worked) return;
   }
-  return Outcome::kDone;
 }
 
-SimLog::Outcome WalLog::Attest() {
+void WalLog::Attest() {
   const uint64_t appends = env_.appends();
   if (Status done = wal_->Attest(); !done) {
-    verdict_.Fail("log write", who_ + ": " + done.error().message);
-    return Outcome::kFailed;
+    return verdict_.Fail("log write", who_ + ": " + done.error().message);
   }
   NoteWritten(appends, /*synced=*/false);
-  return Outcome::kDone;
 }
 
 // ---------------------------------------------------------------- dying
@@ -276,30 +271,37 @@ bool WalLog::Damage() {
   const std::optional<Place> place = AnyVouched();
   const std::optional<Place> other = AnyVouched();
   if (!place || !other) return false;
-  auto file = files_.Open(*place->path, env::OpenMode::kReadWrite);
-  auto other_file = files_.Open(*other->path, env::OpenMode::kRead);
-  ARIMA_ASSERT(file.has_value() && other_file.has_value());
   const uint64_t kind = random_.Below(10);
   // Within a sector: rot. A whole one: never written. A block: written in the wrong place.
-  const uint64_t size = kind < 8 ? env::kSectorBytes : wal::kFrameAlign;
-  const uint64_t at = place->offset / size * size;
-  const auto before = (*file)->Read(at, size);
-  const auto foreign = (*other_file)->Read(other->offset / size * size, size);
-  if (!before || !foreign) return false;
-  std::string after = *before;
   if (kind < 6) {
-    char& byte = after[place->offset % size];
-    byte = static_cast<char>(byte ^ (1 << random_.Below(8)));
-  } else if (kind < 8) {
-    after.assign(size, '\0');
-  } else {
-    after = *foreign;
+    const auto bit = static_cast<int>(random_.Below(8));
+    const Status rotten = files_.FlipBit(*place->path, place->offset, bit);
+    ARIMA_ASSERT(rotten.has_value(), rotten.error().message);
+  } else if (!Overwrite(*place, kind < 8 ? nullptr : &*other)) {
+    return false;
   }
-  if (after == *before) return false;
-  Status done = (*file)->WriteAt(at, after);
+  damaged_ = true;
+  ++counters_.damages;
+  return true;
+}
+
+// The sector of `place` with zeros, or its block with that of `other`. False: it had these bytes.
+bool WalLog::Overwrite(const Place& place, const Place* other) {
+  const uint64_t size = other == nullptr ? env::kSectorBytes : wal::kFrameAlign;
+  auto file = files_.Open(*place.path, env::OpenMode::kReadWrite);
+  ARIMA_ASSERT(file.has_value());
+  const uint64_t at = place.offset / size * size;
+  const auto before = (*file)->Read(at, size);
+  Result<std::string> after = std::string(size, '\0');
+  if (other != nullptr) {
+    auto other_file = files_.Open(*other->path, env::OpenMode::kRead);
+    ARIMA_ASSERT(other_file.has_value());
+    after = (*other_file)->Read(other->offset / size * size, size);
+  }
+  if (!before || !after || *after == *before) return false;
+  Status done = (*file)->WriteAt(at, *after);
   if (done) done = (*file)->Sync();
   ARIMA_ASSERT(done.has_value(), done.error().message);
-  ++counters_.damages;
   return true;
 }
 

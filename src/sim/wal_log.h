@@ -38,9 +38,9 @@ class WalLog final : public SimLog {
   void CompactTo(raft::Index index) override;
   Result<std::vector<raft::Entry>> Read(raft::Index low, raft::Index high,
                                         uint64_t bytes_max) override;
-  Outcome Prepare() override;
+  void Prepare() override;
   bool NeedsAttest() const override { return wal_ != nullptr && wal_->NeedsAttest(); }
-  Outcome Attest() override;
+  void Attest() override;
   void Crash(std::span<const raft::Write> under_way, std::span<const raft::Write> queued,
              bool power) override;
   Outcome Recover(raft::EntryId applied) override;
@@ -52,7 +52,7 @@ class WalLog final : public SimLog {
   void BreakNextAppend() override { break_next_append_ = true; }
   void DisturbNextStart() override { disturb_next_start_ = true; }
   bool Damage() override;
-  bool damaged() const override { return counters_.damages > 0; }
+  bool damaged() const override { return damaged_; }
 
   uint64_t Digest() const override;
   // For tests: what lies on the disk.
@@ -66,6 +66,8 @@ class WalLog final : public SimLog {
     uint64_t offset = 0;
   };
 
+  // The disk was filled on purpose, and that is all that is wrong.
+  bool IsFull(const Error& error) const { return error.code == Code::kDiskFull && disk_full_; }
   Status AppendBatches(std::span<const raft::Write> writes, bool sync);
   // Everything that was written is durable now.
   void NoteSync();
@@ -90,6 +92,7 @@ class WalLog final : public SimLog {
   const raft::Entry* Expected(const SimDisk& disk, raft::Index index) const;
   // A place in a sound, vouched for part of the log; nothing if there is none.
   std::optional<Place> AnyVouched();
+  bool Overwrite(const Place& place, const Place* other);
 
   SimDisk& disk_;
   const DiskSwarm& swarm_;
@@ -121,6 +124,7 @@ class WalLog final : public SimLog {
   bool break_next_append_ = false;
   bool disturb_next_start_ = false;
   bool disk_full_ = false;
+  bool damaged_ = false;  // until a sound log is in its place
   uint64_t digest_ = 1;
   LogCounters counters_;
 };

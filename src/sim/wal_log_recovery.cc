@@ -115,13 +115,14 @@ SimLog::Outcome WalLog::Salvage(EntryId applied) {
   env_.Resume();
   env_.ClearFailures();
   if (Status replaced = ReplaceLog(applied); !replaced) {
-    if (replaced.error().code == Code::kDiskFull && disk_full_) return Outcome::kLater;
+    if (IsFull(replaced.error())) return Outcome::kLater;
     if (replaced.error().code != Code::kCorruption || !damaged()) {
       verdict_.Fail("log recovery", who_ + ": " + replaced.error().message);
     }
     return Outcome::kDamaged;
   }
   ++counters_.salvaged;
+  damaged_ = false;
   restart_ = applied.index;
   return Open(applied);
 }
@@ -156,7 +157,7 @@ SimLog::Outcome WalLog::ResetTo(EntryId snapshot) {
   const wal::Batch batch{.hard_state = reset.newest(), .reset = snapshot, .entries = {}};
   const uint64_t appends = env_.appends();
   if (Status done = wal_->Append(batch, /*sync=*/true); !done) {
-    if (done.error().code != Code::kDiskFull || !disk_full_) {
+    if (!IsFull(done.error())) {
       verdict_.Fail("log write", who_ + ": " + done.error().message);
     }
     return Outcome::kLater;
