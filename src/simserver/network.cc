@@ -49,9 +49,14 @@ void Network::Unblock(MachineId from, MachineId to) {
   auto waiting = held_.extract({from, to});
   if (waiting.empty()) return;
   for (const std::shared_ptr<Endpoint>& end : waiting.mapped()) {
-    ++end->holds;
-    for (Chunk& chunk : std::exchange(end->held, {})) Launch(end, std::move(chunk));
+    ++end->holds;  // it is no longer without progress
+    scheduler_.After(Delay(), [this, end] { Release(end); });
   }
+}
+
+// Until now the held bytes were there, so that whatever arrived meanwhile is behind them.
+void Network::Release(const std::shared_ptr<Endpoint>& from) {
+  for (Chunk& chunk : std::exchange(from->held, {})) Arrive(from, std::move(chunk));
 }
 
 void Network::UnblockAll() {

@@ -98,6 +98,7 @@ class Network {
   void Arrive(const std::shared_ptr<Endpoint>& from, Chunk chunk);
   void Deliver(const std::shared_ptr<Endpoint>& from, Chunk chunk);
   void Hold(const std::shared_ptr<Endpoint>& from, Chunk chunk);
+  void Release(const std::shared_ptr<Endpoint>& from);
   void BreakLater(const std::shared_ptr<Endpoint>& end, int error, uint64_t delay_ns);
   void Break(const std::shared_ptr<Endpoint>& end, int error);
   void Close(const std::shared_ptr<Endpoint>& end);

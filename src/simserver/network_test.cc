@@ -145,6 +145,34 @@ TEST_F(NetworkTest, WhatABlockedLinkHoldsArrivesLater) {
   EXPECT_EQ(b_.got(), "late");
 }
 
+TEST_F(NetworkTest, WhatIsSentWhileALinkHealsStaysBehindWhatItHeld) {
+  Connect();
+  network_.Block(0, 1);
+  a_.Write("1,");
+  RunFor(kSecond);
+  a_.Write("2,");
+  RunFor(10'000);  // it is under way
+  network_.Unblock(0, 1);
+  a_.Write("3,");
+  RunFor(kSecond);
+  EXPECT_EQ(b_.got(), "1,2,3,");
+}
+
+TEST_F(NetworkTest, ALinkThatIsBlockedAgainBeforeItHasHealedKeepsTheOrder) {
+  Connect();
+  network_.Block(0, 1);
+  a_.Write("1,");
+  RunFor(kSecond);
+  network_.Unblock(0, 1);
+  network_.Block(0, 1);
+  a_.Write("2,");
+  RunFor(kSecond);
+  EXPECT_EQ(b_.got(), "");
+  network_.Unblock(0, 1);
+  RunFor(kSecond);
+  EXPECT_EQ(b_.got(), "1,2,");
+}
+
 TEST_F(NetworkTest, AConnectionThatGetsNothingThroughIsLost) {
   Connect();
   network_.Block(0, 1);
