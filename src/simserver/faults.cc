@@ -155,7 +155,7 @@ void Simulation::Partition() {
 // one at a time. How its owner comes back is the operator's business.
 bool Simulation::MayLoseData(const Machine& machine) const {
   const auto conf = consensus_.conf(cluster_);
-  if (ordering_ || conf == nullptr || conf->joint() || !conf->learners.empty()) return false;
+  if (ordering() || conf == nullptr || conf->joint() || !conf->learners.empty()) return false;
   size_t others = 0;
   for (const raft::MemberId voter : conf->voters) {
     if (voter == machine.member()) continue;
@@ -187,7 +187,7 @@ void Simulation::PlanOrder() {
   if (swarm_.operator_ns_mean == 0) return;
   scheduler_.After(sim::DrawDelay(&random_, swarm_.operator_ns_mean), [this] {
     if (healing_) return;
-    if (!ordering_) GiveOrder();
+    if (!ordering()) GiveOrder();
     PlanOrder();
   });
 }
@@ -214,21 +214,30 @@ void Simulation::GiveOrder() {
   }
 }
 
+uint64_t Simulation::BeginOrder(uint64_t patience_ns) {
+  order_ = ++orders_;
+  scheduler_.After(patience_ns, [this, order = order_] { EndOrder(order); });
+  return order_;
+}
+
+// Of an order that is over already: says nothing of the present one.
+void Simulation::EndOrder(uint64_t order) {
+  if (order_ == order) order_ = 0;
+}
+
 void Simulation::Join(Machine* target) {
   Machine* asked =
       AnyMachine([&](const Machine& m) { return m.up() && InCluster(m) && &m != target; });
   if (asked == nullptr) return;
-  ordering_ = true;
-  // An answer may be lost with the process that owes it.
-  scheduler_.After(35 * kSecond, [this] { ordering_ = false; });
+  const uint64_t order = BeginOrder(35 * kSecond);
   Trace("--- operator: " + asked->name() + " shall join " + target->name());
-  asked->Ask([this, name = target->name(), address = target->address()](node::Node& node) {
+  asked->Ask([this, order, name = target->name(), address = target->address()](node::Node& node) {
     node.cluster().Join(
-        {name, address, 30'000}, [this, name](Result<service::JoinResponse> result) {
+        {name, address, 30'000}, [this, order, name](Result<service::JoinResponse> result) {
           if (scheduler_.Dying()) return;
           Trace(result ? "--- joined " + name : "--- not joined: " + result.error().ToString());
           if (result) ++joins_;
-          ordering_ = false;
+          EndOrder(order);
         });
   });
 }
@@ -241,14 +250,14 @@ void Simulation::Remove(Machine* target) {
   const bool all_in =
       std::ranges::all_of(machines_, [this](const auto& m) { return InCluster(*m); });
   if (!all_in) return;
-  ordering_ = true;
-  scheduler_.After(15 * kSecond, [this] { ordering_ = false; });
+  const uint64_t order = BeginOrder(15 * kSecond);
   Trace("--- operator: " + asked->name() + " shall remove " + target->name());
-  asked->Ask([this, name = target->name()](node::Node& node) {
+  asked->Ask([this, order, name = target->name()](node::Node& node) {
     node.cluster().Remove(
-        {name, false, 10'000}, [this, name](Result<service::RemoveResponse> result) {
+        {name, false, 10'000}, [this, order, name](Result<service::RemoveResponse> result) {
           if (scheduler_.Dying()) return;
           Trace(result ? "--- removed " + name : "--- not removed: " + result.error().ToString());
+          EndOrder(order);
         });
   });
 }

@@ -115,7 +115,7 @@ bool Simulation::BuildCluster() {
     if (machine == machines_[0]) continue;
     while (verdict_.ok() && !InCluster(*machine) && scheduler_.now_ns() < end_ns) {
       Join(machine.get());
-      scheduler_.RunUntil(scheduler_.now_ns() + 40 * kSecond, [&] { return !ordering_; });
+      scheduler_.RunUntil(scheduler_.now_ns() + 40 * kSecond, [&] { return !ordering(); });
     }
     if (!InCluster(*machine)) verdict_.Fail("liveness", machine->name() + " could not be joined");
   }

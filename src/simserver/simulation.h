@@ -72,6 +72,11 @@ class Simulation {
   void WipeOne();
   void PlanOrder();
   void GiveOrder();
+  // An order is under way until EndOrder gets its number, or for `patience_ns`: an answer may be
+  // lost with the process that owes it.
+  uint64_t BeginOrder(uint64_t patience_ns);
+  void EndOrder(uint64_t order);
+  bool ordering() const { return order_ != 0; }
   void Join(Machine* target);
   void Remove(Machine* target);
   void Heal();
@@ -89,7 +94,8 @@ class Simulation {
   std::unique_ptr<Clients> clients_;
   Uuid cluster_;
   bool healing_ = false;
-  bool ordering_ = false;  // an order of the operator is under way
+  uint64_t order_ = 0;  // number of the operator's order that is under way; 0: none
+  uint64_t orders_ = 0;
   uint64_t last_move_ns_ = 0;
   uint64_t kills_ = 0;
   uint64_t joins_ = 0;
