@@ -75,21 +75,21 @@ void Simulation::KillOne() {
     return Restart(victim);
   }
   if (kind == 1 && swarm_.power_loss) {
-    ++kills_;
-    victim->Kill(/*power_loss=*/true);
-    // Now and then all of them go at once.
-    if (random_.Percent(20)) {
-      for (const auto& other : machines_) {
-        other->Kill(/*power_loss=*/true);
-        Restart(other.get());
-      }
+    Strike(victim, /*power_loss=*/true);
+    // Now and then all of them go at once, those too whose process is away.
+    if (!random_.Percent(20)) return;
+    for (const auto& other : machines_) {
+      if (other.get() != victim) Strike(other.get(), /*power_loss=*/true);
     }
-    return Restart(victim);
+    return;
   }
-  if (!swarm_.kill) return;
+  if (swarm_.kill) Strike(victim, /*power_loss=*/false);
+}
+
+void Simulation::Strike(Machine* machine, bool power_loss) {
   ++kills_;
-  victim->Kill(/*power_loss=*/false);
-  Restart(victim);
+  machine->Kill(power_loss);
+  Restart(machine);
 }
 
 // It comes back after a while, if nothing else brings it back before.

@@ -164,11 +164,12 @@ void Machine::Forget() {
 }
 
 void Machine::Kill(bool power_loss) {
-  if (!running_) return;
+  if (!running_ && !power_loss) return;
   OnLine(node::LogLevel::kInfo, "sim_kill", power_loss ? "sim_kill: power loss" : "sim_kill");
   world_.network->Down(id_, power_loss);
-  world_.scheduler->Kill(process_);
+  if (running_) world_.scheduler->Kill(process_);
   Forget();
+  // Also what a process that is gone has left in the cache.
   if (power_loss) disk_.PowerLoss();
 }
 

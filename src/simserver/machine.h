@@ -67,7 +67,7 @@ class Machine final : public node::Observer, public DatabaseWatcher {
   uint64_t snapshots_installed() const { return snapshots_installed_; }
 
   void Start();
-  // kill -9, or with the machine's power.
+  // kill -9 if it runs, or, whether it runs or not, with the machine's power.
   void Kill(bool power_loss);
   // In good order; takes time.
   void Stop();

@@ -65,6 +65,7 @@ class Simulation {
   void PlanFault();
   void InjectFault();
   void KillOne();
+  void Strike(Machine* machine, bool power_loss);
   void Restart(Machine* machine);
   void Partition();
   bool MayMove(const Machine& machine) const;
