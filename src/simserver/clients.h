@@ -29,7 +29,6 @@ class Clients {
   bool AllDid(uint64_t operations) const;
   // An operation that a living process has not answered long after its time; empty: none.
   std::string Unanswered() const;
-  uint64_t done() const { return done_; }
 
  private:
   enum class Kind : uint8_t { kPut, kDelete, kRead, kStaleRead };
@@ -70,7 +69,6 @@ class Clients {
   std::vector<Client> clients_;
   bool calm_ = false;
   uint64_t next_number_ = 1;
-  uint64_t done_ = 0;
 };
 
 }  // namespace arima::simserver

@@ -83,13 +83,11 @@ void Network::Down(MachineId machine, bool silently) {
   for (const std::shared_ptr<Endpoint>& end : Ends()) {
     if (end->machine == machine && !end->closed) Close(end);
   }
-  down_.insert(machine);
   std::erase_if(listeners_, [&](const auto& entry) { return entry.second->machine == machine; });
 }
 
 // What others still believe to be connected learns that it is not.
 void Network::Up(MachineId machine) {
-  down_.erase(machine);
   silent_.erase(machine);
   for (const std::shared_ptr<Endpoint>& end : Ends()) {
     if (end->peer_machine != machine || end->closed) continue;

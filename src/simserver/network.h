@@ -115,7 +115,6 @@ class Network {
   std::map<std::string, MachineId> addresses_;
   std::map<std::string, std::shared_ptr<Listener>> listeners_;
   std::set<Link> blocked_;
-  std::set<MachineId> down_;
   std::set<MachineId> silent_;
   std::map<Link, std::vector<std::shared_ptr<Endpoint>>> held_;
   std::vector<std::weak_ptr<Endpoint>> ends_;  // of all connections, in order of making

@@ -308,9 +308,26 @@ class DialedStream final : public transport::OutgoingStream {
     std::string failure;
   };
 
+  // However the wait for it ends, by the death of the process too: nobody waits for the attempt any
+  // more, and a connection that nobody has taken is closed.
+  struct Waiting {
+    Network& network;
+    std::shared_ptr<Network::Attempt> attempt = std::make_shared<Network::Attempt>();
+    std::shared_ptr<Outcome> outcome = std::make_shared<Outcome>();
+
+    explicit Waiting(Network* on) : network(*on) {}
+    ~Waiting() {
+      attempt->over = true;
+      if (outcome->end != nullptr) network.Close(outcome->end);
+    }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+  };
+
   Status Connect(const std::string& address) {
-    auto outcome = std::make_shared<Outcome>();
-    auto attempt = std::make_shared<Network::Attempt>();
+    const Waiting waiting(&network_);
+    const std::shared_ptr<Outcome>& outcome = waiting.outcome;
+    const std::shared_ptr<Network::Attempt>& attempt = waiting.attempt;
     attempt->from = machine_;
     attempt->address = address;
     attempt->done = [scheduler = &network_.scheduler_, key = stream_.key(), outcome](
@@ -325,9 +342,8 @@ class DialedStream final : public transport::OutgoingStream {
       if (now_ns >= end_ns) break;
       network_.scheduler_.Park(stream_.key(), end_ns - now_ns);
     }
-    attempt->over = true;
     if (outcome->end != nullptr) {
-      stream_.Use(std::move(outcome->end));
+      stream_.Use(std::exchange(outcome->end, nullptr));
       return {};
     }
     return Fail(Code::kPeerUnreachable, outcome->failure.empty()

@@ -118,7 +118,6 @@ class Scheduler final : public Runtime {
   struct Process {
     bool alive = true;
     bool paused = false;
-    bool exiting = false;
     size_t threads = 0;
     SeededRandom random{0};
     std::function<void()> died;
