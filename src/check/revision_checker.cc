@@ -120,7 +120,11 @@ class States {
       const Operation& operation = history_[at];
       KeyWrites& key = keys_[operation.key];
       if (MadeRevision(operation)) {
-        key.by_revision[*operation.revision] = at;
+        key.by_revision.insert_or_assign(*operation.revision, at);
+      } else if (operation.kind == Kind::kRead && operation.outcome == Outcome::kOk &&
+                 operation.revision) {
+        // Whoever made it may not know; that it was made is seen.
+        key.by_revision.try_emplace(*operation.revision, at);
       } else if (operation.kind == Kind::kDelete && operation.deleted.value_or(true) &&
                  operation.outcome != Outcome::kFailed) {
         key.delete_start = std::min(key.delete_start, operation.start_ns);
@@ -136,8 +140,9 @@ class States {
 
  private:
   struct KeyWrites {
-    std::map<uint64_t, size_t> by_revision;  // those with a known one
-    uint64_t delete_start = kNever;          // first delete whose revision is not known
+    // Those with a known revision: the write, or else a read that shows it.
+    std::map<uint64_t, size_t> by_revision;
+    uint64_t delete_start = kNever;  // first delete whose revision is not known
   };
 
   void Check(size_t at, uint64_t store) {

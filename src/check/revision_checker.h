@@ -5,7 +5,8 @@
 // - The store never goes back: what begins after an answer came sees at least the revision of that
 //   answer, and a write makes a newer one. (Stale reads may see an older one, but what they saw is
 //   there for those who come later.)
-// - A state is whole: who looked at the store at revision s saw the last write of its key up to s.
+// - A state is whole: who looked at the store at revision s saw the last write of its key up to s,
+//   be it one that was answered or one that a read has shown.
 //   That holds for stale reads too, and key by key for listings.
 //
 // Pure function, any thread.

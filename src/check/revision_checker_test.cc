@@ -105,6 +105,37 @@ TEST(Revisions, ThatHoldsForStaleReads) {
   ExpectBad(begin().Read(kNothing, 40, 50).Stale().Store(3), "last write");
 }
 
+TEST(Revisions, AReadWitnessesAWriteWhoseAnswerWasLost) {
+  const auto begin = [] {
+    return HistoryBuilder()
+        .Put("a", 0, 10)
+        .At(2)
+        .Put("b", 20, 0)
+        .Unknown()
+        .Read("b", 30, 40)
+        .At(4)
+        .Store(4);
+  };
+  ExpectGood(begin().Read("a", 50, 60).Stale().At(2).Store(3));
+  ExpectBad(begin().Read("a", 50, 60).Stale().At(2).Store(4), "last write");
+  ExpectBad(begin().Read(kNothing, 50, 60).Stale().Store(5), "last write");
+  ExpectGood(begin().Delete(45, 0).Unknown().Read(kNothing, 50, 60).Stale().Store(5));
+  // Whichever of the two reads comes first in the history.
+  ExpectBad(HistoryBuilder()
+                .Read("a", 50, 60)
+                .Stale()
+                .At(2)
+                .Store(4)
+                .Put("a", 0, 10)
+                .At(2)
+                .Put("b", 20, 0)
+                .Unknown()
+                .Read("b", 30, 40)
+                .At(4)
+                .Store(4),
+            "last write");
+}
+
 TEST(Revisions, AbsenceMayBeDueToADelete) {
   const auto begin = [] { return HistoryBuilder().Put("a", 0, 90).At(2); };
   ExpectGood(begin().Delete(10, 20).Deleted(true).At(3).Read(kNothing, 30, 40).Store(3));
