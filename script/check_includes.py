@@ -34,7 +34,7 @@ ALLOWED = {
     "client": ["base", "service"],
     "check": ["base"],
     "sim": [*BELOW_NODE, "node", "check"],
-    "simserver": [*BELOW_NODE, "node", "sim"],
+    "simserver": [*BELOW_NODE, "node", "sim", "check"],
     "testing": ["base", "raft"],
     "cli": ["base", "client"],
 }

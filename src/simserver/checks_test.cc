@@ -1,104 +1,42 @@
 #include "simserver/checks.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace arima::simserver {
 namespace {
 
-class History : public ::testing::Test {
- protected:
-  void Put(const std::string& key, const std::string& value, uint64_t revision) {
-    const auto floor = history_.Begin(key);
-    history_.TryPut(key, value);
-    history_.Put(key, value, floor, revision);
-  }
-  void Read(const std::string& key, const std::string& value, uint64_t mod, uint64_t store) {
-    history_.Read(key, value, history_.Begin(key), mod, store, /*linearizable=*/true);
-  }
-  void ReadNothing(const std::string& key, uint64_t store) {
-    history_.Read(key, std::nullopt, history_.Begin(key), 0, store, /*linearizable=*/true);
-  }
-  bool Good() {
-    history_.CheckReads();
-    return verdict_.ok();
-  }
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
-  sim::Verdict verdict_;
-  HistoryChecker history_{&verdict_};
-};
-
-TEST_F(History, AStoreThatKeepsItsOrderIsFine) {
-  ReadNothing("k", 1);
-  Put("k", "a", 2);
-  Read("k", "a", 2, 2);
-  Put("j", "b", 3);
-  Read("k", "a", 2, 3);
-  Put("k", "c", 4);
-  Read("k", "c", 4, 4);
-  const auto floor = history_.Begin("k");
-  history_.TryDelete("k");
-  history_.Deleted("k", floor, 5, true);
-  ReadNothing("k", 5);
-  EXPECT_TRUE(Good()) << verdict_.text();
+check::Operation Done(uint64_t id, check::Kind kind, std::optional<std::string> value,
+                      uint64_t start_ns) {
+  check::Operation operation;
+  operation.id = id;
+  operation.kind = kind;
+  operation.outcome = check::Outcome::kOk;
+  operation.key = "k";
+  operation.value = std::move(value);
+  operation.start_ns = start_ns;
+  operation.end_ns = start_ns + 1;
+  return operation;
 }
 
-TEST_F(History, AReadOfAnOlderStateIsStale) {
-  Put("k", "a", 2);
-  Put("j", "b", 3);
-  Read("k", "a", 2, 2);
-  EXPECT_FALSE(Good());
-}
-
-TEST_F(History, AStaleReadMayBeOldButNotWrong) {
-  Put("k", "a", 2);
-  Put("k", "b", 3);
-  history_.Read("k", "a", history_.Begin("k"), 2, 2, /*linearizable=*/false);
-  EXPECT_TRUE(Good()) << verdict_.text();
-  history_.Read("k", "a", history_.Begin("k"), 2, 3, /*linearizable=*/false);
-  EXPECT_FALSE(Good());
-}
-
-TEST_F(History, AnAcknowledgedWriteThatIsGoneIsFound) {
-  Put("k", "a", 2);
-  ReadNothing("k", 2);
-  EXPECT_FALSE(Good());
-}
-
-TEST_F(History, ADeleteOfUnknownOutcomeExcusesAnAbsentKey) {
-  Put("k", "a", 2);
-  history_.TryDelete("k");
-  ReadNothing("k", 3);
-  EXPECT_TRUE(Good()) << verdict_.text();
-  history_.NotDeleted("k");
-  ReadNothing("k", 3);
-  EXPECT_FALSE(Good());
-}
-
-TEST_F(History, AWriteThatIsDoneBeforeItBeganIsFound) {
-  Put("k", "a", 5);
-  Put("j", "b", 4);
-  EXPECT_FALSE(Good());
-}
-
-TEST_F(History, OneRevisionIsOneChange) {
-  Put("k", "a", 2);
-  history_.TryPut("k", "b");
-  Read("k", "b", 2, 2);
-  EXPECT_FALSE(Good());
-}
-
-TEST_F(History, AValueOfNobodyIsFound) {
-  Read("k", "a", 2, 2);
-  EXPECT_FALSE(Good());
-}
-
-TEST_F(History, AValueThatWasRefusedIsFound) {
-  history_.TryPut("k", "a");
-  history_.NotPut("a");
-  Read("k", "a", 2, 2);
-  EXPECT_FALSE(Good());
+TEST(Clients, AHistoryThatNoStoreCouldShowFailsTheRunWithItsEvidence) {
+  std::vector<check::Operation> history = {Done(1, check::Kind::kPut, "a", 10),
+                                           Done(2, check::Kind::kRead, "a", 20)};
+  sim::Verdict verdict;
+  EXPECT_EQ(CheckClients(history, &verdict), 0u);
+  EXPECT_TRUE(verdict.ok()) << verdict.text();
+  history.push_back(Done(3, check::Kind::kRead, std::nullopt, 30));
+  EXPECT_EQ(CheckClients(history, &verdict), 0u);
+  EXPECT_THAT(verdict.text(), StartsWith("I11 linearizability: "));
+  EXPECT_THAT(verdict.text(), HasSubstr("#3"));
 }
 
 TEST(ConsensusCheckerTest, FindsTwoLeadersTwoEntriesAndTwoStates) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/assert.h"
 #include "sim/swarm.h"
 
 namespace arima::simserver {
@@ -21,14 +20,17 @@ bool NotApplied(Code code) {
          code == Code::kRemoved || code == Code::kTooLarge || code == Code::kInvalidArgument;
 }
 
+// The process that was asked could answer.
+bool Lives(const Machine& machine, uint64_t life) {
+  return machine.up() && machine.life() == life && !machine.paused();
+}
+
 }  // namespace
 
-Clients::Clients(const World& world, uint64_t seed, std::vector<Machine*> machines,
-                 HistoryChecker* history)
+Clients::Clients(const World& world, uint64_t seed, std::vector<Machine*> machines)
     : world_(world),
       random_(seed),
       machines_(std::move(machines)),
-      history_(*history),
       clients_(world.swarm->clients) {}
 
 void Clients::Begin(const Uuid& cluster) {
@@ -49,12 +51,12 @@ bool Clients::AllDid(uint64_t operations) const {
 std::string Clients::Unanswered() const {
   const uint64_t late_ns = world_.swarm->timeout_ms * kMs + kPatienceNs;
   for (const Client& client : clients_) {
-    if (!client.operation) continue;
-    const Operation& operation = *client.operation;
-    const bool alive = operation.machine->up() && operation.machine->life() == operation.life &&
-                       !operation.machine->paused();
-    if (alive && world_.scheduler->now_ns() > operation.begin_ns + 2 * late_ns) {
-      return operation.machine->name() + " never answered a request for key " + operation.key;
+    if (!client.running) continue;
+    const Running& running = *client.running;
+    const bool late = world_.scheduler->now_ns() > running.begin_ns + 2 * late_ns;
+    if (late && Lives(*running.machine, running.life)) {
+      return running.machine->name() + " never answered a request for key " +
+             history_[running.number - 1].key;
     }
   }
   return {};
@@ -75,90 +77,96 @@ Machine* Clients::Choose() {
   return candidates.empty() ? nullptr : candidates[random_.Below(candidates.size())];
 }
 
+uint64_t Clients::Tick() {
+  last_tick_ = std::max(world_.scheduler->now_ns(), last_tick_ + 1);
+  return last_tick_;
+}
+
+check::Operation Clients::Draw(size_t client) {
+  const Swarm& swarm = *world_.swarm;
+  check::Operation operation;
+  operation.id = history_.size() + 1;
+  operation.client = client;
+  operation.key = "k" + std::to_string(random_.Below(swarm.keys));
+  operation.start_ns = Tick();
+  if (random_.Percent(swarm.read_percent)) {
+    operation.kind = check::Kind::kRead;
+    operation.stale = random_.Percent(swarm.stale_percent);
+  } else if (random_.Percent(swarm.delete_percent)) {
+    operation.kind = check::Kind::kDelete;
+  } else {
+    operation.kind = check::Kind::kPut;
+    operation.value = "v" + std::to_string(operation.id) + "-";
+    operation.value->append(random_.Below(swarm.value_bytes_max), 'x');
+  }
+  return operation;
+}
+
 void Clients::Start(size_t client) {
   Machine* machine = Choose();
   if (machine == nullptr) return Plan(client);
-  const Swarm& swarm = *world_.swarm;
-  Operation operation;
-  operation.number = next_number_++;
-  operation.key = "k" + std::to_string(random_.Below(swarm.keys));
-  operation.machine = machine;
-  operation.life = machine->life();
-  operation.begin_ns = world_.scheduler->now_ns();
-  operation.floor = history_.Begin(operation.key);
-  if (random_.Percent(swarm.read_percent)) {
-    operation.kind = random_.Percent(swarm.stale_percent) ? Kind::kStaleRead : Kind::kRead;
-  } else {
-    operation.kind = random_.Percent(swarm.delete_percent) ? Kind::kDelete : Kind::kPut;
-  }
-  if (operation.kind == Kind::kPut) {
-    operation.value = "v" + std::to_string(operation.number) + "-";
-    operation.value.append(random_.Below(swarm.value_bytes_max), 'x');
-  }
-  const uint64_t number = operation.number;
-  clients_[client].operation = operation;
   // Also what reaches a node only after its client gave up may be done.
-  if (operation.kind == Kind::kPut) history_.TryPut(operation.key, operation.value);
-  if (operation.kind == Kind::kDelete) history_.TryDelete(operation.key);
-  world_.scheduler->After(swarm.timeout_ms * kMs + kPatienceNs,
+  history_.push_back(Draw(client));
+  const uint64_t number = history_.size();
+  clients_[client].running = Running{number, machine, machine->life(), world_.scheduler->now_ns()};
+  world_.scheduler->After(world_.swarm->timeout_ms * kMs + kPatienceNs,
                           [this, client, number] { GiveUp(client, number); });
-  if (operation.kind == Kind::kPut) {
-    AskPut(client, operation);
-  } else if (operation.kind == Kind::kDelete) {
-    AskDelete(client, operation);
+  const check::Kind kind = Record(number).kind;
+  if (kind == check::Kind::kPut) {
+    AskPut(client);
+  } else if (kind == check::Kind::kDelete) {
+    AskDelete(client);
   } else {
-    AskRead(client, operation);
+    AskRead(client);
   }
 }
 
-void Clients::AskPut(size_t client, const Operation& operation) {
-  operation.machine->Ask([this, client, number = operation.number, key = operation.key,
-                          value = operation.value, machine = operation.machine](node::Node& node) {
-    if (machine->cluster() != *cluster_) {
-      return Fails(client, number, {Code::kUnavailable, "another cluster"});
-    }
+void Clients::Ask(size_t client, Machine::Request request) {
+  const Running& running = *clients_[client].running;
+  running.machine->Ask([this, client, number = running.number, machine = running.machine,
+                        request = std::move(request)](node::Node& node) mutable {
+    if (machine->cluster() == *cluster_) return request(node);
+    Fails(client, number, {Code::kUnavailable, "another cluster"});
+  });
+}
+
+void Clients::AskPut(size_t client) {
+  const uint64_t number = clients_[client].running->number;
+  const check::Operation& put = Record(number);
+  Ask(client, [this, client, number, key = put.key, value = *put.value](node::Node& node) {
     node.kv().Put({key, SharedBytes::Copy(value), world_.swarm->timeout_ms},
                   [this, client, number](Result<service::PutResponse> result) {
                     if (!result) return Fails(client, number, result.error());
-                    Operation* done = Take(client, number);
+                    check::Operation* done = Take(client, number);
                     if (done == nullptr) return;
-                    history_.Put(done->key, done->value, done->floor, result->revision);
-                    End(client, true);
+                    done->revision = result->revision;
+                    End(client, check::Outcome::kOk);
                   });
   });
 }
 
-void Clients::AskDelete(size_t client, const Operation& operation) {
-  operation.machine->Ask([this, client, number = operation.number, key = operation.key,
-                          machine = operation.machine](node::Node& node) {
-    if (machine->cluster() != *cluster_) {
-      return Fails(client, number, {Code::kUnavailable, "another cluster"});
-    }
+void Clients::AskDelete(size_t client) {
+  const uint64_t number = clients_[client].running->number;
+  Ask(client, [this, client, number, key = Record(number).key](node::Node& node) {
     node.kv().Delete({key, world_.swarm->timeout_ms},
                      [this, client, number](Result<service::DeleteResponse> result) {
                        if (!result) return Fails(client, number, result.error());
-                       Operation* done = Take(client, number);
+                       check::Operation* done = Take(client, number);
                        if (done == nullptr) return;
-                       history_.Deleted(done->key, done->floor, result->revision, result->deleted);
-                       End(client, true);
+                       done->revision = result->revision;
+                       done->deleted = result->deleted;
+                       End(client, check::Outcome::kOk);
                      });
   });
 }
 
-void Clients::AskRead(size_t client, const Operation& operation) {
-  const uint64_t number = operation.number;
-  Machine* machine = operation.machine;
-  if (operation.kind == Kind::kStaleRead) {
-    machine->Ask([this, client, number, machine](node::Node& node) {
-      if (machine->cluster() == *cluster_) return ReadNow(client, number, node);
-      Fails(client, number, {Code::kUnavailable, "another cluster"});
-    });
-    return;
+void Clients::AskRead(size_t client) {
+  const uint64_t number = clients_[client].running->number;
+  if (Record(number).stale) {
+    return Ask(client, [this, client, number](node::Node& node) { ReadNow(client, number, node); });
   }
-  machine->Ask([this, client, number, machine](node::Node& node) {
-    if (machine->cluster() != *cluster_) {
-      return Fails(client, number, {Code::kUnavailable, "another cluster"});
-    }
+  Ask(client, [this, client, number,
+               machine = clients_[client].running->machine](node::Node& node) {
     node.kv().ReadBarrier({world_.swarm->timeout_ms}, [this, client, number,
                                                        machine](Result<void> ready) {
       if (!ready) return Fails(client, number, ready.error());
@@ -169,52 +177,48 @@ void Clients::AskRead(size_t client, const Operation& operation) {
 }
 
 void Clients::ReadNow(size_t client, uint64_t number, node::Node& node) {
-  Client& asker = clients_[client];
-  if (!asker.operation || asker.operation->number != number) return;
-  const bool stale = asker.operation->kind == Kind::kStaleRead;
-  const std::string key = asker.operation->key;
+  if (Take(client, number) == nullptr) return;
+  const bool stale = Record(number).stale;
+  const std::string key = Record(number).key;
   auto read = node.kv().GetLocal(
       {key, stale ? service::Consistency::kStale : service::Consistency::kLinearizable});
   if (!read) return Fails(client, number, read.error());
-  Operation* done = Take(client, number);
+  check::Operation* done = Take(client, number);
   if (done == nullptr) return;
-  std::optional<std::string> value;
-  if (read->found) value = std::string(read->value.view());
-  history_.Read(done->key, value, done->floor, read->mod_revision, read->store_revision, !stale);
-  End(client, true);
+  if (read->found) {
+    done->value = std::string(read->value.view());
+    done->revision = read->mod_revision;
+  }
+  done->store_revision = read->store_revision;
+  End(client, check::Outcome::kOk);
 }
 
-Clients::Operation* Clients::Take(size_t client, uint64_t number) {
+check::Operation* Clients::Take(size_t client, uint64_t number) {
   if (world_.scheduler->Dying()) return nullptr;
-  std::optional<Operation>& operation = clients_[client].operation;
-  if (!operation || operation->number != number) return nullptr;
-  return &*operation;
+  const std::optional<Running>& running = clients_[client].running;
+  return running && running->number == number ? &Record(number) : nullptr;
 }
 
 void Clients::Fails(size_t client, uint64_t number, const Error& error) {
-  Operation* operation = Take(client, number);
-  if (operation == nullptr) return;
-  if (NotApplied(error.code)) {
-    if (operation->kind == Kind::kPut) history_.NotPut(operation->value);
-    if (operation->kind == Kind::kDelete) history_.NotDeleted(operation->key);
-  }
-  End(client, false);
+  if (Take(client, number) == nullptr) return;
+  End(client, NotApplied(error.code) ? check::Outcome::kFailed : check::Outcome::kUnknown);
 }
 
-void Clients::End(size_t client, bool success) {
-  clients_[client].operation.reset();
-  if (success) ++clients_[client].done_since;
+void Clients::End(size_t client, check::Outcome outcome) {
+  Client& asker = clients_[client];
+  check::Operation& operation = Record(asker.running->number);
+  operation.outcome = outcome;
+  if (outcome != check::Outcome::kUnknown) operation.end_ns = Tick();
+  if (outcome == check::Outcome::kOk) ++asker.done_since;
+  asker.running.reset();
   Plan(client);
 }
 
 void Clients::GiveUp(size_t client, uint64_t number) {
-  std::optional<Operation>& operation = clients_[client].operation;
-  if (!operation || operation->number != number) return;
-  const bool lives = operation->machine->up() && !operation->machine->paused() &&
-                     operation->machine->life() == operation->life;
-  if (lives)
-    return world_.scheduler->After(kPatienceNs, [this, client, number] { GiveUp(client, number); });
-  End(client, false);
+  const std::optional<Running>& running = clients_[client].running;
+  if (!running || running->number != number) return;
+  if (!Lives(*running->machine, running->life)) return End(client, check::Outcome::kUnknown);
+  world_.scheduler->After(kPatienceNs, [this, client, number] { GiveUp(client, number); });
 }
 
 }  // namespace arima::simserver

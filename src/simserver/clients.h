@@ -1,15 +1,15 @@
-// Clients: each does one operation at a time, on a node of its choice, and remembers what came of
-// it. Thread rule: one thread; answers arrive inside, everything else is outside.
+// Clients: each does one operation at a time, on a node of its choice; what came of it is kept for
+// check/linearizability.h. Thread rule: one thread; answers arrive inside, everything else is
+// outside.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/random.h"
-#include "simserver/checks.h"
+#include "check/history.h"
 #include "simserver/machine.h"
 
 namespace arima::simserver {
@@ -17,8 +17,7 @@ namespace arima::simserver {
 class Clients {
  public:
   // Machines that belong to `cluster` are asked; all outlive it.
-  Clients(const World& world, uint64_t seed, std::vector<Machine*> machines,
-          HistoryChecker* history);
+  Clients(const World& world, uint64_t seed, std::vector<Machine*> machines);
 
   // Whose data is kept; nobody asks before.
   void Begin(const Uuid& cluster);
@@ -29,46 +28,49 @@ class Clients {
   bool AllDid(uint64_t operations) const;
   // An operation that a living process has not answered long after its time; empty: none.
   std::string Unanswered() const;
+  // All that was asked. Whatever has no answer has an unknown outcome. Its times are those of the
+  // scheduler, but no two are equal: what came first, came first.
+  const std::vector<check::Operation>& history() const { return history_; }
 
  private:
-  enum class Kind : uint8_t { kPut, kDelete, kRead, kStaleRead };
-  struct Operation {
-    uint64_t number = 0;
-    Kind kind = Kind::kRead;
-    std::string key;
-    std::string value;
+  // An operation under way.
+  struct Running {
+    uint64_t number = 0;  // in history_, from 1
     Machine* machine = nullptr;
     uint64_t life = 0;  // of the machine
     uint64_t begin_ns = 0;
-    HistoryChecker::Floor floor;
-    bool said = false;  // an answer came
   };
   struct Client {
-    std::optional<Operation> operation;
+    std::optional<Running> running;
     uint64_t done_since = 0;
   };
 
   void Plan(size_t client);
   void Start(size_t client);
   Machine* Choose();
-  void AskPut(size_t client, const Operation& operation);
-  void AskDelete(size_t client, const Operation& operation);
-  void AskRead(size_t client, const Operation& operation);
+  check::Operation Draw(size_t client);
+  uint64_t Tick();
+  // Calls `request` on the node that is asked, unless that has another cluster's data by then.
+  void Ask(size_t client, Machine::Request request);
+  void AskPut(size_t client);
+  void AskDelete(size_t client);
+  void AskRead(size_t client);
   void ReadNow(size_t client, uint64_t number, node::Node& node);
-  // The operation, if that answer is for the one under way.
-  Operation* Take(size_t client, uint64_t number);
+  check::Operation& Record(uint64_t number) { return history_[number - 1]; }
+  // What to write the answer to, if it is one to the operation under way.
+  check::Operation* Take(size_t client, uint64_t number);
   void Fails(size_t client, uint64_t number, const Error& error);
-  void End(size_t client, bool success);
+  void End(size_t client, check::Outcome outcome);
   void GiveUp(size_t client, uint64_t number);
 
   const World world_;
   SeededRandom random_;
   const std::vector<Machine*> machines_;
-  HistoryChecker& history_;
   std::optional<Uuid> cluster_;
   std::vector<Client> clients_;
+  std::vector<check::Operation> history_;
+  uint64_t last_tick_ = 0;
   bool calm_ = false;
-  uint64_t next_number_ = 1;
 };
 
 }  // namespace arima::simserver

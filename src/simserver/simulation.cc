@@ -40,7 +40,7 @@ std::string Summary(const Outcome& outcome) {
           add("committed", outcome.committed) + add("kills", outcome.kills) +
           add("joins", outcome.joins) + add("snapshots", outcome.snapshots) +
           add("writes", outcome.writes) + add("reads", outcome.reads) +
-          add("states", outcome.states_compared);
+          add("states", outcome.states_compared) + add("undecided", outcome.undecided);
   return line;
 }
 
@@ -50,15 +50,14 @@ Simulation::Simulation(const Options& options)
       swarm_(DrawSwarm(&random_)),
       scheduler_(swarm_.scheduler, &verdict_),
       network_(&scheduler_, random_.Next(), swarm_.network),
-      consensus_(&verdict_),
-      history_(&verdict_) {
+      consensus_(&verdict_) {
   world_ = {&scheduler_, &network_, &verdict_, &consensus_, &swarm_, nullptr, nullptr};
   world_.gone = [this](Machine* machine) { Restart(machine); };
   if (options_.trace) world_.trace = [this](const std::string& line) { Trace(line); };
   for (uint32_t i = 0; i < swarm_.machines; ++i) {
     machines_.push_back(std::make_unique<Machine>(world_, i, random_.Next()));
   }
-  clients_ = std::make_unique<Clients>(world_, random_.Next(), Pointers(machines_), &history_);
+  clients_ = std::make_unique<Clients>(world_, random_.Next(), Pointers(machines_));
 }
 
 Simulation::~Simulation() {
@@ -95,7 +94,7 @@ Outcome Simulation::Run() {
                         [&] { return scheduler_.events() >= events_end; });
     if (verdict_.ok()) Converge();
   }
-  if (verdict_.ok()) history_.CheckReads();
+  if (verdict_.ok()) undecided_ = CheckClients(clients_->history(), &verdict_);
   return Finish();
 }
 
@@ -180,9 +179,12 @@ Outcome Simulation::Finish() {
   outcome.kills = kills_;
   outcome.joins = joins_;
   for (const auto& machine : machines_) outcome.snapshots += machine->snapshots_installed();
-  outcome.writes = history_.writes();
-  outcome.reads = history_.reads();
+  for (const check::Operation& operation : clients_->history()) {
+    if (operation.outcome != check::Outcome::kOk) continue;
+    ++(operation.kind == check::Kind::kRead ? outcome.reads : outcome.writes);
+  }
   outcome.states_compared = consensus_.states_compared();
+  outcome.undecided = undecided_;
   scheduler_.Mix(outcome.committed);
   scheduler_.Mix(outcome.writes);
   scheduler_.Mix(outcome.reads);

@@ -39,6 +39,7 @@ struct Outcome {
   uint64_t writes = 0;
   uint64_t reads = 0;
   uint64_t states_compared = 0;
+  uint64_t undecided = 0;  // keys of which it is not known whether clients saw one order
 };
 
 // One line without the seed, the same on every machine.
@@ -89,7 +90,6 @@ class Simulation {
   Scheduler scheduler_;
   Network network_;
   ConsensusChecker consensus_;
-  HistoryChecker history_;
   World world_;
   std::vector<std::unique_ptr<Machine>> machines_;
   std::unique_ptr<Clients> clients_;
@@ -100,6 +100,7 @@ class Simulation {
   uint64_t last_move_ns_ = 0;
   uint64_t kills_ = 0;
   uint64_t joins_ = 0;
+  uint64_t undecided_ = 0;
 };
 
 }  // namespace arima::simserver
