@@ -19,6 +19,11 @@ namespace arima::node {
 enum class LogLevel : uint8_t { kDebug, kInfo, kWarn, kError };
 enum class LogFormat : uint8_t { kText, kJson };
 
+// Words of events that others than people look for.
+inline constexpr std::string_view kSafetyViolationEvent = "safety_violation";
+inline constexpr std::string_view kLogRegressionEvent = "log_regression";
+inline constexpr std::string_view kSnapshotInstalledEvent = "snapshot_installed";
+
 struct LogField {
   std::string_view name;
   std::variant<uint64_t, std::string> value;

@@ -28,9 +28,9 @@ std::string_view EventName(raft::EventKind kind) {
     case raft::EventKind::kConfRefused:
       return "configuration_refused";
     case raft::EventKind::kLogRegression:
-      return "log_regression";
+      return kLogRegressionEvent;
     case raft::EventKind::kSafetyViolation:
-      return "safety_violation";
+      return kSafetyViolationEvent;
     case raft::EventKind::kRemovedSelf:
       return "removed_self";
     case raft::EventKind::kTransferStarted:

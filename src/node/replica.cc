@@ -128,7 +128,7 @@ Status FinishInstall(DataDir& dir, wal::Wal& wal, const kv::AppliedState& applie
   }
   current->confirmed = true;
   if (Status written = dir.WriteCurrentDb(*current); !written) return written;
-  logger->Info("snapshot_installed",
+  logger->Info(kSnapshotInstalledEvent,
                "the database is the one of a snapshot, the log goes on from it",
                {{"index", applied.index}, {"term", applied.term}});
   return {};

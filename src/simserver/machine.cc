@@ -228,10 +228,10 @@ bool Machine::Ask(Request request) {
 
 void Machine::OnLine(node::LogLevel level, std::string_view event, const std::string& line) {
   log_->last_line_ = name_ + " " + line;
-  if (event == "safety_violation" || event == "log_regression") {
+  if (event == node::kSafetyViolationEvent || event == node::kLogRegressionEvent) {
     world_.verdict->Fail("the core finds nothing impossible", log_->last_line_);
   }
-  if (event == "snapshot_installed") ++snapshots_installed_;
+  if (event == node::kSnapshotInstalledEvent) ++snapshots_installed_;
   if (!world_.trace) return;
   const std::string_view mark = level == node::LogLevel::kError  ? " E "
                                 : level == node::LogLevel::kWarn ? " W "
