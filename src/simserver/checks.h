@@ -24,6 +24,10 @@ class ConsensusChecker {
   void OnLeader(const Uuid& cluster, raft::Term term, raft::MemberId leader);
   void OnCommitted(const Uuid& cluster, const raft::Entry& entry);
   void OnConf(const Uuid& cluster, std::shared_ptr<const raft::ConfState> conf);
+  // Whether the states after this entry are compared: a quarter of the first ones, and fewer the
+  // more there is to walk over; from CompareStatesFrom on all of them.
+  bool ComparesStates(uint64_t index) const;
+  void CompareStatesFrom(uint64_t index) { compare_from_ = index; }
   // The state after the entry of `index`, as readers see it.
   void OnState(const Uuid& cluster, uint64_t index, uint64_t digest);
 
@@ -39,6 +43,7 @@ class ConsensusChecker {
   std::map<Uuid, std::map<uint64_t, std::pair<raft::Term, uint32_t>>> committed_;
   std::map<Uuid, std::map<uint64_t, uint64_t>> states_;
   std::map<Uuid, std::shared_ptr<const raft::ConfState>> confs_;
+  uint64_t compare_from_ = UINT64_MAX;
   uint64_t states_compared_ = 0;
 };
 

@@ -48,6 +48,11 @@ bool Clients::AllDid(uint64_t operations) const {
                              [&](const Client& client) { return client.done_since >= operations; });
 }
 
+bool Clients::Idle() const {
+  return std::ranges::none_of(clients_,
+                              [](const Client& client) { return client.running.has_value(); });
+}
+
 std::string Clients::Unanswered() const {
   const uint64_t late_ns = world_.swarm->timeout_ms * kMs + kPatienceNs;
   for (const Client& client : clients_) {
@@ -89,10 +94,12 @@ check::Operation Clients::Draw(size_t client) {
   operation.client = client;
   operation.key = "k" + std::to_string(random_.Below(swarm.keys));
   operation.start_ns = Tick();
-  if (random_.Percent(swarm.read_percent)) {
+  // So that there is a newer state to compare than those from before the healing.
+  const bool must_put = calm_ && clients_[client].done_since == 0;
+  if (!must_put && random_.Percent(swarm.read_percent)) {
     operation.kind = check::Kind::kRead;
     operation.stale = random_.Percent(swarm.stale_percent);
-  } else if (random_.Percent(swarm.delete_percent)) {
+  } else if (!must_put && random_.Percent(swarm.delete_percent)) {
     operation.kind = check::Kind::kDelete;
   } else {
     operation.kind = check::Kind::kPut;
@@ -103,6 +110,7 @@ check::Operation Clients::Draw(size_t client) {
 }
 
 void Clients::Start(size_t client) {
+  if (stopped_) return;
   Machine* machine = Choose();
   if (machine == nullptr) return Plan(client);
   // Also what reaches a node only after its client gave up may be done.

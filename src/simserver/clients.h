@@ -21,11 +21,14 @@ class Clients {
 
   // Whose data is kept; nobody asks before.
   void Begin(const Uuid& cluster);
-  // From now on what every client still gets done is counted, and none is in a hurry: whoever is
-  // behind can catch up.
+  // From now on what every client still gets done is counted, a put first, and none is in a hurry:
+  // whoever is behind can catch up.
   void CountFromNow();
   // Every client has done so many operations with success since.
   bool AllDid(uint64_t operations) const;
+  // They begin nothing any more.
+  void Stop() { stopped_ = true; }
+  bool Idle() const;
   // An operation that a living process has not answered long after its time; empty: none.
   std::string Unanswered() const;
   // All that was asked. Whatever has no answer has an unknown outcome. Its times are those of the
@@ -71,6 +74,7 @@ class Clients {
   std::vector<check::Operation> history_;
   uint64_t last_tick_ = 0;
   bool calm_ = false;
+  bool stopped_ = false;
 };
 
 }  // namespace arima::simserver

@@ -12,12 +12,6 @@ namespace arima::simserver {
 namespace {
 
 constexpr uint64_t kHandOverMs = 1000;
-// Whether the state after this entry is compared with those of other nodes: a quarter of them, and
-// fewer the more there is to walk over.
-bool Compares(uint64_t index) {
-  SeededRandom random(index);
-  return random.Below(4 + index / 32) == 0;
-}
 
 }  // namespace
 
@@ -277,7 +271,8 @@ void Machine::OnWritten(const kv::Engine& engine, uint64_t position) {
   const bool moved = position != written_index_;
   written_index_ = position;
   // What a new database begins with is written before it is known whose it will be.
-  if (!moved || position <= raft::kFirstSnapshotIndex.value || !Compares(position)) return;
+  if (!moved || position <= raft::kFirstSnapshotIndex.value) return;
+  if (!world_.consensus->ComparesStates(position)) return;
   auto digest = kv::VisibleDigest(engine);
   if (!digest) return world_.verdict->Fail("I14 equal states", digest.error().ToString());
   world_.consensus->OnState(cluster_, position, *digest);

@@ -131,40 +131,60 @@ void Simulation::Watch() {
   scheduler_.After(kWatchNs, [this] { Watch(); });
 }
 
-std::string Simulation::WhyNotConverged() {
+const Machine* Simulation::Leader() const {
   const Machine* leader = nullptr;
   for (const auto& machine : machines_) {
-    if (!machine->up()) return machine->name() + " is not up";
-    if (machine->leads() && InCluster(*machine) &&
-        (leader == nullptr || machine->term() > leader->term())) {
-      leader = machine.get();
-    }
+    const bool leads = machine->leads() && InCluster(*machine);
+    if (leads && (leader == nullptr || machine->term() > leader->term())) leader = machine.get();
   }
-  if (leader == nullptr) return "there is no leader";
-  if (!clients_->AllDid(kOperationsAfterHeal)) return "a client gets nothing done";
+  return leader;
+}
+
+std::string Simulation::WhyNotServing() const {
   for (const auto& machine : machines_) {
+    if (!machine->up()) return machine->name() + " is not up";
+  }
+  if (Leader() == nullptr) return "there is no leader";
+  return clients_->AllDid(kOperationsAfterHeal) ? "" : "a client gets nothing done";
+}
+
+std::string Simulation::WhyNotEqual() const {
+  if (!clients_->Idle()) return "a client waits for an answer";
+  if (Leader() == nullptr) return "there is no leader";
+  const uint64_t committed = consensus_.last_committed(cluster_);
+  for (const auto& machine : machines_) {
+    if (!machine->up()) return machine->name() + " is not up";
     const bool takes_part =
         InCluster(*machine) && machine->identity_state() == node::IdentityState::kMember;
-    if (!takes_part || machine->written_index() + 200 >= leader->written_index()) continue;
+    if (!takes_part || machine->written_index() == committed) continue;
     return machine->name() + " stays behind, at index " + std::to_string(machine->written_index()) +
-           " of " + std::to_string(leader->written_index());
+           " of " + std::to_string(committed);
   }
   return {};
+}
+
+bool Simulation::Await(const std::function<std::string()>& why_not) {
+  const uint64_t end_ns = scheduler_.now_ns() + kConvergeNs;
+  // Looked at once in a while: it walks over everything.
+  while (verdict_.ok()) {
+    const std::string why = why_not();
+    if (why.empty()) return true;
+    if (scheduler_.now_ns() >= end_ns) verdict_.Fail("liveness", why);
+    scheduler_.RunUntil(scheduler_.now_ns() + 100 * kMs, [] { return false; });
+  }
+  return false;
 }
 
 void Simulation::Converge() {
   healing_ = true;
   Trace("--- everything heals");
+  consensus_.CompareStatesFrom(consensus_.last_committed(cluster_) + 1);
   Heal();
   clients_->CountFromNow();
-  const uint64_t end_ns = scheduler_.now_ns() + kConvergeNs;
-  // Looked at once in a while: it walks over everything.
-  while (verdict_.ok()) {
-    std::string why = WhyNotConverged();
-    if (why.empty()) return;
-    if (scheduler_.now_ns() >= end_ns) return verdict_.Fail("liveness", why);
-    scheduler_.RunUntil(scheduler_.now_ns() + 100 * kMs, [] { return false; });
-  }
+  if (!Await([this] { return WhyNotServing(); })) return;
+  Trace("--- clients stop");
+  clients_->Stop();
+  Await([this] { return WhyNotEqual(); });
 }
 
 Outcome Simulation::Finish() {

@@ -55,7 +55,11 @@ class Simulation {
   // ---- simulation.cc
   bool BuildCluster();
   void Converge();
-  std::string WhyNotConverged();
+  // False: it is not so in time, and the verdict says why.
+  bool Await(const std::function<std::string()>& why_not);
+  std::string WhyNotServing() const;
+  std::string WhyNotEqual() const;
+  const Machine* Leader() const;
   void Watch();
   Outcome Finish();
   void Trace(const std::string& line);
