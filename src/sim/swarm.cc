@@ -6,15 +6,6 @@
 namespace arima::sim {
 namespace {
 
-// Between low and high, each order of magnitude as likely as the others.
-uint64_t DrawLog(SeededRandom* random, uint64_t low, uint64_t high) {
-  const uint64_t low_bits = static_cast<uint64_t>(std::bit_width(low));
-  const uint64_t high_bits = static_cast<uint64_t>(std::bit_width(high));
-  const uint64_t bits = random->Between(low_bits, high_bits);
-  const uint64_t base = bits == 0 ? 0 : uint64_t{1} << (bits - 1);
-  return std::clamp(base + random->Below(std::max<uint64_t>(base, 1)), low, high);
-}
-
 void DrawConfig(SeededRandom* random, raft::Config* config) {
   config->election_ticks = static_cast<uint32_t>(random->Between(4, 30));
   config->heartbeat_ticks = static_cast<uint32_t>(random->Between(1, config->election_ticks / 3));
@@ -72,6 +63,14 @@ void DrawFaults(SeededRandom* random, Swarm* swarm) {
 }
 
 }  // namespace
+
+uint64_t DrawLog(SeededRandom* random, uint64_t low, uint64_t high) {
+  const uint64_t low_bits = static_cast<uint64_t>(std::bit_width(low));
+  const uint64_t high_bits = static_cast<uint64_t>(std::bit_width(high));
+  const uint64_t bits = random->Between(low_bits, high_bits);
+  const uint64_t base = bits == 0 ? 0 : uint64_t{1} << (bits - 1);
+  return std::clamp(base + random->Below(std::max<uint64_t>(base, 1)), low, high);
+}
 
 Swarm DrawSwarm(SeededRandom* random) {
   Swarm swarm;

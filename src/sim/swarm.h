@@ -83,6 +83,9 @@ Swarm DrawSwarm(SeededRandom* random);
 // What only level 1 has; the rest stays as drawn, but that damage comes with an operator.
 void DrawDiskSwarm(SeededRandom* random, Swarm* swarm);
 
+// Between low and high, each order of magnitude as likely as the others.
+uint64_t DrawLog(SeededRandom* random, uint64_t low, uint64_t high);
+
 // An exponential-like delay with the given mean, at least 1; integer arithmetic only, so that it is
 // the same on every platform.
 uint64_t DrawDelay(SeededRandom* random, uint64_t mean);

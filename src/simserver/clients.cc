@@ -8,11 +8,12 @@
 namespace arima::simserver {
 namespace {
 
-constexpr uint64_t kMs = 1'000'000;
+using sim::kMillisecond;
+
 // A client that hears nothing turns elsewhere after so much more than it gave the node.
-constexpr uint64_t kPatienceNs = 10'000 * kMs;
-constexpr uint64_t kRestNs = kMs / 2;
-constexpr uint64_t kCalmNs = 100 * kMs;
+constexpr uint64_t kPatienceNs = 10'000 * kMillisecond;
+constexpr uint64_t kRestNs = kMillisecond / 2;
+constexpr uint64_t kCalmNs = 100 * kMillisecond;
 
 // What a node says that it has not done; anything else may have been.
 bool NotApplied(Code code) {
@@ -54,7 +55,7 @@ bool Clients::Idle() const {
 }
 
 std::string Clients::Unanswered() const {
-  const uint64_t late_ns = world_.swarm->timeout_ms * kMs + kPatienceNs;
+  const uint64_t late_ns = world_.swarm->timeout_ms * kMillisecond + kPatienceNs;
   for (const Client& client : clients_) {
     if (!client.running) continue;
     const Running& running = *client.running;
@@ -117,7 +118,7 @@ void Clients::Start(size_t client) {
   history_.push_back(Draw(client));
   const uint64_t number = history_.size();
   clients_[client].running = Running{number, machine, machine->life(), world_.scheduler->now_ns()};
-  world_.scheduler->After(world_.swarm->timeout_ms * kMs + kPatienceNs,
+  world_.scheduler->After(world_.swarm->timeout_ms * kMillisecond + kPatienceNs,
                           [this, client, number] { GiveUp(client, number); });
   const check::Kind kind = Record(number).kind;
   if (kind == check::Kind::kPut) {

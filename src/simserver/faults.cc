@@ -6,12 +6,9 @@
 #include "simserver/simulation.h"
 
 namespace arima::simserver {
-namespace {
 
-constexpr uint64_t kMs = 1'000'000;
-constexpr uint64_t kSecond = 1000 * kMs;
-
-}  // namespace
+using sim::kMillisecond;
+using sim::kSecond;
 
 void Simulation::PlanFault() {
   if (swarm_.fault_ns_mean == 0) return;
@@ -24,7 +21,7 @@ void Simulation::PlanFault() {
 
 void Simulation::InjectFault() {
   Machine* running = AnyMachine([](const Machine& m) { return m.up(); });
-  const uint64_t while_ns = random_.Between(10, 4000) * kMs;
+  const uint64_t while_ns = random_.Between(10, 4000) * kMillisecond;
   auto later = [&](Scheduler::Task task) {
     scheduler_.After(while_ns, [this, task = std::move(task)]() mutable {
       if (!healing_) task();
@@ -95,8 +92,8 @@ void Simulation::Strike(Machine* machine, bool power_loss) {
 // It comes back after a while, if nothing else brings it back before.
 void Simulation::Restart(Machine* machine) {
   const uint64_t away_ns =
-      random_.Percent(50) ? random_.Below(300 * kMs) : random_.Below(8 * kSecond);
-  scheduler_.After(away_ns + kMs, [this, machine] {
+      random_.Percent(50) ? random_.Below(300 * kMillisecond) : random_.Below(8 * kSecond);
+  scheduler_.After(away_ns + kMillisecond, [this, machine] {
     if (machine->state() != Machine::State::kDown) {
       if (machine->state() == Machine::State::kStopping) Restart(machine);
       return;
@@ -145,7 +142,7 @@ void Simulation::Partition() {
       }
     }
   }
-  scheduler_.After(random_.Between(50, 8000) * kMs, [this] {
+  scheduler_.After(random_.Between(50, 8000) * kMillisecond, [this] {
     Trace("--- all links are whole");
     network_.UnblockAll();
   });

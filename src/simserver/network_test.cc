@@ -9,15 +9,16 @@
 #include <string>
 #include <utility>
 
+#include "sim/swarm.h"
+
 namespace arima::simserver {
 namespace {
 
+using sim::kMillisecond;
+using sim::kSecond;
 using transport::ConnectFailure;
 using transport::IoResult;
 using transport::Stream;
-
-constexpr uint64_t kMs = 1'000'000;
-constexpr uint64_t kSecond = 1000 * kMs;
 
 // A machine whose one thread drives a loop, and keeps what a connection brings.
 class Side {
@@ -108,7 +109,7 @@ class NetworkTest : public ::testing::Test {
   }
   void Connect() {
     a_.Connect("b:1");
-    RunFor(100 * kMs);
+    RunFor(100 * kMillisecond);
     ASSERT_TRUE(a_.connected() && b_.connected());
   }
 
@@ -202,7 +203,7 @@ TEST_F(NetworkTest, ADeadProcessIsRefusedADeadMachineSaysNothing) {
   network_.Up(1);
   network_.Down(1, /*silently=*/true);
   a_.Connect("b:1");
-  RunFor(100 * kMs);
+  RunFor(100 * kMillisecond);
   EXPECT_TRUE(a_.failure()->refused) << "nothing new is known";
   RunFor(2 * kSecond);
   EXPECT_FALSE(a_.failure()->refused);

@@ -13,14 +13,15 @@
 #include "base/mutex.h"
 #include "base/notification.h"
 #include "base/thread.h"
+#include "sim/swarm.h"
 
 namespace arima::simserver {
 namespace {
 
+using sim::kMillisecond;
 using std::chrono::milliseconds;
 
-constexpr uint64_t kMs = 1'000'000;
-constexpr uint64_t kLongNs = 1000 * kMs;
+constexpr uint64_t kLongNs = 1000 * kMillisecond;
 
 // Says when it goes, as what lies on a stack does.
 struct Going {
@@ -57,12 +58,12 @@ TEST(Scheduler, TimePassesOnlyWhenNobodyCanRun) {
           MutexLock lock(&mutex);
         }
         EXPECT_EQ(fixture.scheduler.now_ns(), begin_ns);
-        Pass(7 * kMs);
+        Pass(7 * kMillisecond);
         slept_ns = fixture.scheduler.now_ns() - begin_ns;
       },
       nullptr);
   fixture.RunFor(kLongNs);
-  EXPECT_EQ(slept_ns, 7 * kMs);
+  EXPECT_EQ(slept_ns, 7 * kMillisecond);
 }
 
 TEST(Scheduler, WaitsEndByWakesAndByTime) {
@@ -74,7 +75,7 @@ TEST(Scheduler, WaitsEndByWakesAndByTime) {
         auto soon = std::make_shared<Notification>();
         Notification never;
         Thread other([soon] {
-          Pass(5 * kMs);
+          Pass(5 * kMillisecond);
           soon->Notify();
         });
         in_time = soon->WaitFor(milliseconds(10));
@@ -99,7 +100,7 @@ std::string OrderOf(uint64_t seed, uint64_t* digest) {
           producers.emplace_back([&queue, name] {
             for (int i = 0; i < 5; ++i) {
               EXPECT_TRUE(queue.Push(char{name}));
-              Pass(1 * kMs);
+              Pass(1 * kMillisecond);
             }
           });
         }
@@ -144,7 +145,7 @@ TEST(Scheduler, AKilledProcessGoesFromItsYoungestThreadToItsOldest) {
           never.Wait(&mutex);
           went_on = true;
         });
-        Pass(100'000 * kMs);
+        Pass(100'000 * kMillisecond);
         went_on = true;
       },
       nullptr);
@@ -208,13 +209,13 @@ TEST(Scheduler, WhoJoinsAnOlderThreadGoesAfterIt) {
       [&] {
         Thread older([&] {
           Going on_stack(&gone, "older");
-          Pass(100'000 * kMs);
+          Pass(100'000 * kMillisecond);
         });
         Thread younger([&] {
           Going on_stack(&gone, "younger");
           older.Join();
         });
-        Pass(100'000 * kMs);
+        Pass(100'000 * kMillisecond);
       },
       nullptr);
   fixture.RunFor(kLongNs);
@@ -234,7 +235,7 @@ TEST(Scheduler, AProcessMayEndItself) {
           Going on_stack(&gone, "child");
           fixture.scheduler.ExitProcess();
         });
-        Pass(100'000 * kMs);
+        Pass(100'000 * kMillisecond);
       },
       [&] { died = true; });
   fixture.RunFor(kLongNs);
@@ -248,13 +249,13 @@ TEST(Scheduler, APausedProcessGoesOnWhereItWas) {
   int rounds = 0;
   const ProcessId process = fixture.scheduler.StartProcess(
       [&] {
-        for (; rounds < 100; ++rounds) Pass(1 * kMs);
+        for (; rounds < 100; ++rounds) Pass(1 * kMillisecond);
       },
       nullptr);
-  fixture.RunFor(10 * kMs);
+  fixture.RunFor(10 * kMillisecond);
   const int before = rounds;
   fixture.scheduler.Pause(process);
-  fixture.RunFor(50 * kMs);
+  fixture.RunFor(50 * kMillisecond);
   EXPECT_EQ(rounds, before);
   fixture.scheduler.Continue(process);
   fixture.RunFor(kLongNs);
@@ -268,7 +269,7 @@ TEST(Scheduler, WhoTurnsInCirclesIsFound) {
         while (true) Pass(0);
       },
       nullptr);
-  fixture.RunFor(kMs);
+  fixture.RunFor(kMillisecond);
   EXPECT_NE(fixture.verdict.text().find("time stands still"), std::string::npos);
   fixture.scheduler.Kill(process);
 }

@@ -5,12 +5,14 @@
 #include <utility>
 
 #include "base/hex.h"
+#include "sim/swarm.h"
 
 namespace arima::simserver {
 namespace {
 
-constexpr uint64_t kMs = 1'000'000;
-constexpr uint64_t kSecond = 1000 * kMs;
+using sim::kMillisecond;
+using sim::kSecond;
+
 // A cluster that nobody disturbs is complete after this.
 constexpr uint64_t kBuildNs = 300 * kSecond;
 constexpr uint64_t kConvergeNs = 300 * kSecond;
@@ -28,13 +30,11 @@ std::vector<Machine*> Pointers(const std::vector<std::unique_ptr<Machine>>& mach
 }  // namespace
 
 std::string Summary(const Outcome& outcome) {
-  char digest[17];
-  std::snprintf(digest, sizeof digest, "%016llx", static_cast<unsigned long long>(outcome.digest));
   auto add = [](const char* name, uint64_t value) {
     return std::string(" ") + name + "=" + std::to_string(value);
   };
   std::string line = outcome.ok ? "ok" : "FAILED";
-  line += std::string(" digest=") + digest;
+  line += std::string(" digest=") + ToHex(outcome.digest);
   line += add("events", outcome.events) + add("virtual_ms", outcome.virtual_ms) +
           add("machines", outcome.machines) + add("leaders", outcome.leaders) +
           add("committed", outcome.committed) + add("kills", outcome.kills) +
@@ -170,7 +170,7 @@ bool Simulation::Await(const std::function<std::string()>& why_not) {
     const std::string why = why_not();
     if (why.empty()) return true;
     if (scheduler_.now_ns() >= end_ns) verdict_.Fail("liveness", why);
-    scheduler_.RunUntil(scheduler_.now_ns() + 100 * kMs, [] { return false; });
+    scheduler_.RunUntil(scheduler_.now_ns() + 100 * kMillisecond, [] { return false; });
   }
   return false;
 }
@@ -192,7 +192,7 @@ Outcome Simulation::Finish() {
   outcome.ok = verdict_.ok();
   outcome.failure = verdict_.text();
   outcome.events = scheduler_.events();
-  outcome.virtual_ms = (scheduler_.now_ns() - kSecond) / kMs;
+  outcome.virtual_ms = (scheduler_.now_ns() - kSecond) / kMillisecond;
   outcome.machines = machines_.size();
   outcome.leaders = consensus_.leaders();
   outcome.committed = consensus_.last_committed(cluster_);

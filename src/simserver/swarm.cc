@@ -1,30 +1,23 @@
 #include "simserver/swarm.h"
 
 #include <algorithm>
-#include <bit>
+
+#include "sim/swarm.h"
 
 namespace arima::simserver {
 namespace {
 
-constexpr uint64_t kUs = 1'000;
-constexpr uint64_t kMs = 1'000'000;
-constexpr uint64_t kSecond = 1'000'000'000;
-
-// Between low and high, each order of magnitude as likely as the others.
-uint64_t DrawLog(SeededRandom* random, uint64_t low, uint64_t high) {
-  const auto low_bits = static_cast<uint64_t>(std::bit_width(low));
-  const auto high_bits = static_cast<uint64_t>(std::bit_width(high));
-  const uint64_t bits = random->Between(low_bits, high_bits);
-  const uint64_t base = bits == 0 ? 0 : uint64_t{1} << (bits - 1);
-  return std::clamp(base + random->Below(std::max<uint64_t>(base, 1)), low, high);
-}
+using sim::DrawLog;
+using sim::kMicrosecond;
+using sim::kMillisecond;
+using sim::kSecond;
 
 void DrawScheduler(SeededRandom* random, SchedulerOptions* options) {
   options->seed = random->Next();
   options->preempt_permille =
       random->Percent(60) ? static_cast<uint32_t>(DrawLog(random, 1, 200)) : 0;
   options->late_permille = random->Percent(40) ? static_cast<uint32_t>(DrawLog(random, 1, 50)) : 0;
-  options->late_ns_max = DrawLog(random, 10 * kUs, 20 * kMs);
+  options->late_ns_max = DrawLog(random, 10 * kMicrosecond, 20 * kMillisecond);
   options->weight_max = static_cast<uint32_t>(DrawLog(random, 1, 32));
 }
 
@@ -39,7 +32,7 @@ void DrawNode(SeededRandom* random, node::NodeOptions* node) {
   replica.heartbeat_ticks =
       static_cast<uint32_t>(random->Between(1, std::max(1u, replica.election_ticks / 6)));
   replica.flusher.flush_bytes = DrawLog(random, 4 << 10, 1 << 20);
-  replica.flusher.flush_interval_ns = DrawLog(random, 500 * kMs, 20 * kSecond);
+  replica.flusher.flush_interval_ns = DrawLog(random, 500 * kMillisecond, 20 * kSecond);
   replica.retention.retain_bytes = DrawLog(random, 64 << 10, 4 << 20);
   replica.retention.retain_max_bytes = replica.retention.retain_bytes * random->Between(1, 8);
   replica.snapshots.free_bytes_min = 1 << 20;
@@ -54,23 +47,25 @@ void DrawNode(SeededRandom* random, node::NodeOptions* node) {
 }
 
 void DrawWorld(SeededRandom* random, Swarm* swarm) {
-  swarm->network.delay_ns_min = DrawLog(random, 10 * kUs, 2 * kMs);
-  swarm->network.delay_ns_mean = DrawLog(random, 10 * kUs, 5 * kMs);
+  swarm->network.delay_ns_min = DrawLog(random, 10 * kMicrosecond, 2 * kMillisecond);
+  swarm->network.delay_ns_mean = DrawLog(random, 10 * kMicrosecond, 5 * kMillisecond);
   swarm->network.spike_permille =
       random->Percent(40) ? static_cast<uint32_t>(random->Below(20)) : 0;
   swarm->network.window_bytes = DrawLog(random, 4 << 10, 1 << 20);
-  swarm->disk.sync_ns_mean = DrawLog(random, 20 * kUs, 10 * kMs);
+  swarm->disk.sync_ns_mean = DrawLog(random, 20 * kMicrosecond, 10 * kMillisecond);
   swarm->disk.slow_sync_permille =
       random->Percent(30) ? static_cast<uint32_t>(random->Below(50)) : 0;
-  swarm->database.flush_ns_mean = random->Percent(70) ? DrawLog(random, 50 * kMs, 10 * kSecond) : 0;
+  swarm->database.flush_ns_mean =
+      random->Percent(70) ? DrawLog(random, 50 * kMillisecond, 10 * kSecond) : 0;
   swarm->clock_ppm_max = static_cast<int64_t>(random->Percent(50) ? random->Below(500) : 0);
 }
 
 void DrawFaults(SeededRandom* random, Swarm* swarm) {
   swarm->faults_ns = random->Between(5, 25) * kSecond;
   swarm->events_max = random->Between(20'000, 80'000);
-  swarm->fault_ns_mean = random->Percent(90) ? DrawLog(random, 200 * kMs, 4 * kSecond) : 0;
-  swarm->operator_ns_mean = random->Percent(60) ? DrawLog(random, 500 * kMs, 5 * kSecond) : 0;
+  swarm->fault_ns_mean = random->Percent(90) ? DrawLog(random, 200 * kMillisecond, 4 * kSecond) : 0;
+  swarm->operator_ns_mean =
+      random->Percent(60) ? DrawLog(random, 500 * kMillisecond, 5 * kSecond) : 0;
   swarm->kill = random->Percent(60);
   swarm->power_loss = random->Percent(50);
   swarm->stop = random->Percent(30);
@@ -99,7 +94,7 @@ Swarm DrawSwarm(SeededRandom* random) {
   DrawFaults(random, &swarm);
   swarm.clients = static_cast<uint32_t>(random->Between(1, 12));
   swarm.keys = static_cast<uint32_t>(DrawLog(random, 1, 32));
-  swarm.think_ns_mean = DrawLog(random, 200 * kUs, 100 * kMs);
+  swarm.think_ns_mean = DrawLog(random, 200 * kMicrosecond, 100 * kMillisecond);
   swarm.read_percent = static_cast<uint32_t>(random->Between(5, 70));
   swarm.stale_percent = random->Percent(50) ? static_cast<uint32_t>(random->Below(60)) : 0;
   swarm.delete_percent = static_cast<uint32_t>(random->Between(0, 40));
