@@ -1,4 +1,5 @@
 // The program: which commands there are.
+#include <cstdint>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -7,13 +8,16 @@
 #include "cli/run_command.h"
 #include "cli/wal_command.h"
 #include "sim/sim_main.h"
-#include "simserver/server_main.h"
+#include "simserver/simulation.h"
 
 namespace {
 
 int RunSim(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
-  if (arima::simserver::AsksForLevel2(args)) return arima::simserver::Main(args, out, err);
-  return arima::sim::Main(args, out, err);
+  constexpr uint32_t kWholeNodes = 2;
+  auto run = [](const arima::sim::SimOptions& options) {
+    return options.level < kWholeNodes ? arima::sim::Run(options) : arima::simserver::Run(options);
+  };
+  return arima::sim::MainWith(args, out, err, run, kWholeNodes);
 }
 
 }  // namespace
@@ -23,7 +27,7 @@ int main(int argc, char** argv) {
   const std::vector<Command> commands = {
       {"run", "r", "Run the server", arima::cli::RunServer},
       {"wal", "", "Look at the raft log of a stopped node", arima::cli::RunWal},
-      {"sim", "", "Run the deterministic simulator of the consensus core", RunSim},
+      {"sim", "", "Run the deterministic simulator, of cores or of whole nodes", RunSim},
   };
   return arima::cli::RunCommandLine(commands, {argv + 1, argv + argc}, std::cout, std::cerr);
 }

@@ -1,16 +1,15 @@
 #include "sim/sim_main.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
 #include <cstdio>
-#include <optional>
 #include <string_view>
 
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/hex.h"
 #include "base/mutants.h"
+#include "base/units.h"
 #include "sim/history_command.h"
 #include "sim/minimize.h"
 #include "sim/mix.h"
@@ -19,6 +18,7 @@ namespace arima::sim {
 namespace {
 
 struct Arguments {
+  uint32_t level_max = kLevelMax;
   uint64_t first = 0;
   uint64_t last = 0;
   SimOptions options;  // but seed and trace
@@ -38,16 +38,9 @@ Status Plant(const std::string& mutant) {
 #endif
 }
 
-std::optional<uint64_t> Number(std::string_view text) {
-  uint64_t number = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
-
 template <class T>
 bool Positive(std::string_view text, uint64_t max, T* out) {
-  const std::optional<uint64_t> number = Number(text);
+  const Result<uint64_t> number = ParseNumber(text);
   if (!number || *number == 0 || *number > max) return false;
   *out = static_cast<T>(*number);
   return true;
@@ -55,10 +48,10 @@ bool Positive(std::string_view text, uint64_t max, T* out) {
 
 // "A..B" or one number.
 bool Range(std::string_view text, Arguments* arguments) {
-  size_t dots = text.find("..");
-  std::optional<uint64_t> first = Number(text.substr(0, dots));
-  std::optional<uint64_t> last =
-      dots == std::string_view::npos ? first : Number(text.substr(dots + 2));
+  const size_t dots = text.find("..");
+  const Result<uint64_t> first = ParseNumber(text.substr(0, dots));
+  const Result<uint64_t> last =
+      dots == std::string_view::npos ? first : ParseNumber(text.substr(dots + 2));
   if (!first || !last || *first > *last) return false;
   arguments->first = *first;
   arguments->last = *last;
@@ -89,8 +82,8 @@ Status TakeValue(const std::string& flag, const std::string& value, Arguments* a
   } else if (flag == "--seeds") {
     good = Range(value, arguments);
   } else if (flag == "--level") {
-    const std::optional<uint64_t> level = Number(value);
-    good = level && *level <= kLevelMax;
+    const Result<uint64_t> level = ParseNumber(value);
+    good = level && *level <= arguments->level_max;
     options.level = static_cast<uint32_t>(level.value_or(0));
   } else if (flag == "--until") {
     good = Positive(value, kMany, &options.until_ms);
@@ -110,11 +103,25 @@ Status TakeValue(const std::string& flag, const std::string& value, Arguments* a
   return {};
 }
 
-Result<Arguments> Parse(const std::vector<std::string>& args) {
+// Whole nodes have no switches: the seed alone decides.
+Status FitsLevel(const std::vector<std::string>& args, uint32_t level) {
+  constexpr std::string_view kNotOfNodes[] = {"--until",  "--events",  "--clients",
+                                              "--voters", "--without", "--minimize"};
+  if (level <= kLevelMax) return {};
+  for (const std::string_view flag : kNotOfNodes) {
+    if (std::ranges::find(args, flag) == args.end()) continue;
+    return Fail(Code::kInvalidArgument,
+                "level " + std::to_string(level) + " does not have " + std::string(flag));
+  }
+  return {};
+}
+
+Result<Arguments> Parse(const std::vector<std::string>& args, uint32_t level_max) {
   constexpr std::string_view kWithValue[] = {"--seed",   "--seeds",   "--level",
                                              "--until",  "--events",  "--clients",
                                              "--voters", "--without", "--mutant"};
   Arguments arguments;
+  arguments.level_max = level_max;
   bool seeded = false;
   for (size_t i = 0; i < args.size(); ++i) {
     const std::string& flag = args[i];
@@ -138,6 +145,9 @@ Result<Arguments> Parse(const std::vector<std::string>& args) {
   if (!seeded) return Fail(Code::kInvalidArgument, "--seed S or --seeds A..B is missing");
   if (arguments.trace && arguments.first != arguments.last) {
     return Fail(Code::kInvalidArgument, "--trace goes with one seed");
+  }
+  if (Status fits = FitsLevel(args, arguments.options.level); !fits) {
+    return std::unexpected(fits.error());
   }
   return arguments;
 }
@@ -225,16 +235,20 @@ class Runner {
 }  // namespace
 
 int MainWith(const std::vector<std::string>& args, std::ostream& out, std::ostream& err,
-             const std::function<SimResult(const SimOptions&)>& run) {
+             const std::function<SimResult(const SimOptions&)>& run, uint32_t level_max) {
   if (!args.empty() && args.front() == "--check-history") {
     return CheckHistoryFile({args.begin() + 1, args.end()}, out, err);
   }
-  const Result<Arguments> arguments = Parse(args);
+  const Result<Arguments> arguments = Parse(args, level_max);
   if (!arguments) {
     err << "arima sim: " << arguments.error().message
         << "\nusage: arima sim --seed S | --seeds A..B [--level 0|1] [--until MS] [--trace]"
            " [--quiet]\n                 [--minimize] [--without FAULT,...] [--clients N]"
-           " [--voters N] [--events N] [--mutant M7]\n       arima sim --check-history FILE\n";
+           " [--voters N] [--events N] [--mutant M7]\n"
+        << (level_max > kLevelMax ? "       arima sim --seed S | --seeds A..B --level 2 [--trace]"
+                                    " [--quiet] [--mutant M7]\n"
+                                  : "")
+        << "       arima sim --check-history FILE\n";
     return 2;
   }
   planted = arguments->mutant;

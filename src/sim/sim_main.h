@@ -2,7 +2,8 @@
 //
 //   --seed S             one run
 //   --seeds A..B         runs for each seed of [A, B]
-//   --level L            0 (the core alone, the default) or 1 (core and raft log)
+//   --level L            0 (the core alone, the default), 1 (core and raft log) or 2 (whole nodes,
+//                        which have --seed, --seeds, --trace, --quiet and --mutant only)
 //   --until T            ends each run at T ms of virtual time
 //   --mutant M7          with that planted bug; in the build `mutants` only (base/mutants.h)
 //   --trace              one line per event, before the summary; with --seed only
@@ -19,6 +20,7 @@
 // one failed, 2 if the arguments are wrong.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <ostream>
 #include <string>
@@ -28,10 +30,12 @@
 
 namespace arima::sim {
 
-// For tests, which have other things to run.
+// With something else to run: whole nodes, which this folder does not know, and what tests have.
+// `run` serves all levels up to `level_max`. `args` are those behind `arima sim`.
 int MainWith(const std::vector<std::string>& args, std::ostream& out, std::ostream& err,
-             const std::function<SimResult(const SimOptions&)>& run);
-// `args` are those behind `arima sim`.
+             const std::function<SimResult(const SimOptions&)>& run,
+             uint32_t level_max = kLevelMax);
+// Levels 0 and 1.
 int Main(const std::vector<std::string>& args, std::ostream& out, std::ostream& err);
 
 }  // namespace arima::sim

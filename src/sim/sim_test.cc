@@ -228,6 +228,34 @@ TEST(SimMain, MinimizeFindsTheSmallestFailingRun) {
   EXPECT_THAT(err.str(), HasSubstr(ToFlags(smallest.options.overrides) + " --trace\n"));
 }
 
+TEST(SimMain, AHigherLevelIsThatOfItsRunner) {
+  const auto nodes = [](const SimOptions& options) {
+    SimResult result;
+    result.ok = options.seed != 2;
+    result.failure = "I98 magnetism: n1 sticks";
+    result.digest = options.seed;
+    result.events = 7;
+    result.summary = "a line of its own";
+    return result;
+  };
+  std::ostringstream out;
+  std::ostringstream err;
+  EXPECT_EQ(MainWith({"--seeds", "1..2", "--level", "2"}, out, err, nodes, 2), 1);
+  EXPECT_THAT(out.str(), StartsWith("seed 1 a line of its own\nseed 2 a line of its own\nFAILED "
+                                    "level=2 seeds=2 failed=1 events=14 digest="));
+  EXPECT_THAT(err.str(), HasSubstr("I98 magnetism: n1 sticks\nrepeat it with: arima sim --seed 2 "
+                                   "--level 2 --trace\n"));
+  for (const std::string flag : {"--until", "--events", "--clients", "--voters", "--without"}) {
+    const std::string value = flag == "--without" ? "crash" : "9";
+    std::ostringstream refused;
+    EXPECT_EQ(MainWith({"--seed", "1", flag, value, "--level", "2"}, out, refused, nodes, 2), 2);
+    EXPECT_THAT(refused.str(), HasSubstr("level 2 does not have " + flag));
+    EXPECT_THAT(refused.str(), HasSubstr("--level 2 [--trace]"));
+  }
+  EXPECT_EQ(MainWith({"--seed", "1", "--minimize", "--level", "2"}, out, err, nodes, 2), 2);
+  EXPECT_EQ(MainWith({"--seed", "1", "--level", "3"}, out, err, nodes, 2), 2);
+}
+
 TEST(SimMain, TracesOneSeed) {
   const MainResult result = RunMain({"--seed", "2", "--trace"});
   EXPECT_EQ(result.code, 0) << result.err;

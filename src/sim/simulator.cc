@@ -20,6 +20,7 @@ Swarm SwarmOf(const SimOptions& options) {
 }
 
 std::string Summary(const SimOptions& options, const SimResult& result) {
+  if (!result.summary.empty()) return result.summary;
   const auto field = [](const char* name, uint64_t value) {
     return std::string(" ") + name + "=" + std::to_string(value);
   };

@@ -22,7 +22,7 @@
 
 namespace arima::sim {
 
-inline constexpr uint32_t kLevelMax = 1;
+inline constexpr uint32_t kLevelMax = 1;  // of Run
 
 struct SimOptions {
   uint32_t level = 0;
@@ -50,6 +50,7 @@ struct SimResult {
   uint64_t snapshots_installed = 0;
   uint64_t lost_members = 0;  // whose log was damaged beyond repair
   LogCounters log;            // level 1
+  std::string summary;        // of a run that has other figures than these; else empty
 };
 
 SimResult Run(const SimOptions& options);

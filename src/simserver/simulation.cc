@@ -44,6 +44,17 @@ std::string Summary(const Outcome& outcome) {
   return line;
 }
 
+sim::SimResult Run(const sim::SimOptions& options) {
+  const Outcome outcome = Simulation({options.seed, options.trace}).Run();
+  sim::SimResult result;
+  result.ok = outcome.ok;
+  result.failure = outcome.failure;
+  result.digest = outcome.digest;
+  result.events = outcome.events;
+  result.summary = Summary(outcome);
+  return result;
+}
+
 Simulation::Simulation(const Options& options)
     : options_(options),
       random_(options.seed),

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/simulator.h"
 #include "sim/verdict.h"
 #include "simserver/checks.h"
 #include "simserver/clients.h"
@@ -44,6 +45,9 @@ struct Outcome {
 
 // One line without the seed, the same on every machine.
 std::string Summary(const Outcome& outcome);
+
+// For the command line of the simulator: `options` of level 2, of which only seed and trace count.
+sim::SimResult Run(const sim::SimOptions& options);
 
 class Simulation {
  public:
