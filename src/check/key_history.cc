@@ -199,6 +199,19 @@ std::vector<Access> AccessesOf(std::span<const Operation> history,
   return accesses;
 }
 
+std::vector<Access> AskForValuesOnly(std::span<const Access> accesses) {
+  std::vector<Access> fewer;
+  for (Access access : accesses) {
+    if (access.writes != kNoValue) {
+      access.needs = access.forbids = kNoValue;
+    } else if (access.needs == kNoValue || access.needs == kAbsent) {
+      continue;
+    }
+    fewer.push_back(access);
+  }
+  return fewer;
+}
+
 KeyHistory MakeKeyHistory(std::span<const Access> accesses, uint64_t until) {
   std::vector<Access> reduced = StopAt(accesses, until);
   const ValueId values = CountValues(reduced);

@@ -34,6 +34,11 @@ struct Access {
 std::vector<Access> AccessesOf(std::span<const Operation> history,
                                std::span<const size_t> operations);
 
+// Asks for less: without those who only ask for absence, or that a value be not there, and without
+// what writes ask of the value they meet. Then hardly any unknown write matters (key_history.cc),
+// so that the search is short. If there is no order for these, there is none for `accesses`.
+std::vector<Access> AskForValuesOnly(std::span<const Access> accesses);
+
 // An access that stands in every order. start <= end.
 struct Step {
   ValueId needs = kNoValue;

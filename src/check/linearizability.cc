@@ -21,9 +21,16 @@ constexpr uint64_t kEvidenceFactor = 10;
 
 void CheckOrder(std::span<const Operation> history, std::span<const size_t> operations,
                 const CheckOptions& options, Report* report, Findings* findings) {
-  const std::vector<Access> accesses = AccessesOf(history, operations);
-  const SearchResult result = FindOrder(MakeKeyHistory(accesses), options.configurations_max);
+  std::vector<Access> accesses = AccessesOf(history, operations);
+  SearchResult result = FindOrder(MakeKeyHistory(accesses), options.configurations_max);
   report->configurations += result.configurations;
+  if (result.end == SearchEnd::kLimit) {
+    // Too many orders to try; if fewer demands are enough to exclude all, that is a judgement.
+    accesses = AskForValuesOnly(accesses);
+    result = FindOrder(MakeKeyHistory(accesses), options.configurations_max);
+    report->configurations += result.configurations;
+    if (result.end == SearchEnd::kOrder) result.end = SearchEnd::kLimit;
+  }
   const std::string& key = history[operations.front()].key;
   if (result.end == SearchEnd::kLimit) report->undecided_keys.push_back(key);
   if (result.end != SearchEnd::kNoOrder) return;

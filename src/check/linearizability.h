@@ -20,8 +20,9 @@
 namespace arima::check {
 
 struct CheckOptions {
-  // Different configurations (operations done so far, value) that are looked at, per key.
-  // One takes 24 bytes and up.
+  // Different configurations (operations done so far, value) that one search looks at. A key has
+  // one search, or a second one that asks for less after the first was given up. One takes 24
+  // bytes and up.
   uint64_t configurations_max = 2'000'000;
   // Violations that are explained; more are counted only. >= 1
   uint64_t violations_max = 10;
