@@ -20,6 +20,7 @@
 #include <ostream>
 
 #include "base/assert.h"
+#include "base/hex.h"
 #include "base/units.h"
 #include "node/option_table.h"
 
@@ -57,6 +58,19 @@ bool IsLoopback(std::string_view host) {
 }
 
 bool IsWildcard(std::string_view host) { return host == "0.0.0.0" || host == "::"; }
+
+// A message that quotes what somebody wrote, with line ends and the like made visible.
+std::string OneLine(std::string_view message) {
+  std::string line;
+  for (const char& c : message) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      line.append("\\x").append(ToHex(std::string_view(&c, 1)));
+    } else {
+      line.push_back(c);
+    }
+  }
+  return line;
+}
 
 struct Flags {
   GivenByName values;
@@ -272,8 +286,9 @@ OptionSources ProcessOptionSources() {
   return sources;
 }
 
-Result<Resolved> ResolveOptions(const std::vector<std::string>& args,
-                                const OptionSources& sources) {
+namespace {
+
+Result<Resolved> Resolve(const std::vector<std::string>& args, const OptionSources& sources) {
   Result<Flags> flags = ParseFlags(args);
   if (!flags) return std::unexpected(flags.error());
   Resolved resolved;
@@ -310,6 +325,16 @@ Result<Resolved> ResolveOptions(const std::vector<std::string>& args,
   if (Status status = CheckOptions(resolved.options); !status) {
     return std::unexpected(status.error());
   }
+  return resolved;
+}
+
+}  // namespace
+
+Result<Resolved> ResolveOptions(const std::vector<std::string>& args,
+                                const OptionSources& sources) {
+  Result<Resolved> resolved = Resolve(args, sources);
+  if (!resolved) return Fail(resolved.error().code, OneLine(resolved.error().message));
+  for (std::string& warning : resolved->warnings) warning = OneLine(warning);
   return resolved;
 }
 

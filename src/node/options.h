@@ -7,7 +7,8 @@
 //
 // Units: fields end in _ms and _bytes; on the outside durations and sizes carry their unit
 // (400ms, 64MiB). Errors: kInvalidArgument with one line that names the option, where the value
-// came from and what is allowed. Plain values; pure except for the two sources passed in.
+// came from and what is allowed; control bytes in it, and in warnings, are shown as \xNN. Plain
+// values; pure except for the two sources passed in.
 #pragma once
 
 #include <cstdint>

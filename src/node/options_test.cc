@@ -191,6 +191,18 @@ TEST(Options, VariableThatNamesNoOptionIsAWarning) {
   EXPECT_THAT(resolved->warnings, testing::ElementsAre(HasSubstr("ARIMA_SEVER_PORT")));
 }
 
+TEST(Options, WhatAMessageQuotesStaysOnItsLine) {
+  const std::vector<std::string> args = {"--config", "arima.toml"};
+  EXPECT_EQ(Refusal(args, Sources({}, "server-port = \"1\\n2\\u007f\"\n")),
+            "arima.toml line 1: \"1\\x0a2\\x7f\" is not a number; server-port takes 1 to 65535");
+  EXPECT_THAT(Refusal(args, Sources({}, "\"a\\nb\" = 1\n")), HasSubstr("\"a\\x0ab\""));
+  EXPECT_THAT(Refusal({}, Sources({"ARIMA_RAFT_PORT=1\n2"})), HasSubstr("\"1\\x0a2\""));
+  EXPECT_THAT(Refusal({"--raft-port=1\r2"}), HasSubstr("\"1\\x0d2\""));
+  const Result<Resolved> resolved = ResolveOptions({}, Sources({"ARIMA_A\nB=1"}));
+  ASSERT_TRUE(resolved.has_value());
+  EXPECT_THAT(resolved->warnings, testing::ElementsAre(HasSubstr("ARIMA_A\\x0aB")));
+}
+
 TEST(Options, ValuesThatContradictEachOtherAreRefused) {
   EXPECT_THAT(Refusal({"--heartbeat-interval", "200ms"}), HasSubstr("election-timeout"));
   EXPECT_EQ(
