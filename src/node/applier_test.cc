@@ -16,6 +16,7 @@
 #include "kv/command.h"
 #include "kv/engine.h"
 #include "kv/mem_engine.h"
+#include "testing/wait_until.h"
 
 namespace arima::node {
 namespace {
@@ -124,11 +125,6 @@ class ApplierTest : public testing::Test {
     flusher_->Stop();
     applier_->Stop();
   }
-  // Until `condition` holds; the test's time limit is the only one.
-  template <class Condition>
-  void WaitFor(Condition condition) {
-    while (!condition()) std::this_thread::yield();
-  }
   std::vector<bool> DiskLowTold() {
     std::vector<bool> told;
     for (const raft::Input& input : inbox_.Take().inputs) {
@@ -194,7 +190,7 @@ TEST_F(ApplierTest, CleansUpAfterHistoryWhileNothingArrives) {
   applier_->Submit(One(Put(2, "k", "v")));
   applier_->Submit(One(Command(3, kv::DeleteCommand{"k"})));
   applier_->Submit(One(Command(4, kv::CompactCommand{3})));
-  WaitFor([&] { return machine_->cleaned_count() == 3; });
+  WaitUntil([&] { return machine_->cleaned_count() == 3; });
   EXPECT_EQ(machine_->applied_index(), 4u);
   EXPECT_EQ(machine_->compact_revision(), 3u);
 }
@@ -213,7 +209,7 @@ TEST_F(ApplierTest, GoesOnCleaningInItsNextLife) {
     ASSERT_TRUE(machine_->Apply({&record, 1}, &results));
   }
   Start();
-  WaitFor([&] { return machine_->cleaned_count() == 3; });
+  WaitUntil([&] { return machine_->cleaned_count() == 3; });
 }
 
 TEST_F(ApplierTest, StopAppliesWhatIsQueuedAndMakesItDurable) {
@@ -228,10 +224,10 @@ TEST_F(ApplierTest, AFullDiskIsWaitedOut) {
   disk_->full = true;
   Start();
   applier_->Submit(One(Put(2, "k", "v")));
-  WaitFor([&] { return disk_->resumes > 0; });
+  WaitUntil([&] { return disk_->resumes > 0; });
   EXPECT_EQ(machine_->applied_index(), 1u);
   disk_->full = false;
-  WaitFor([&] { return machine_->applied_index() == 2; });
+  WaitUntil([&] { return machine_->applied_index() == 2; });
   Stop();
   EXPECT_EQ(DiskLowTold(), (std::vector<bool>{true, false}));
 }
@@ -247,7 +243,7 @@ TEST_F(ApplierTest, StopsCleanlyWhileTheDiskIsFull) {
   disk_->full = true;
   for (uint64_t index = 2; index <= 4; ++index) applier_->Submit(One(Put(index, "k", value)));
   Start();
-  WaitFor([&] { return disk_->resumes > 0; });
+  WaitUntil([&] { return disk_->resumes > 0; });
   Stop();
   EXPECT_EQ(machine_->applied_index(), 1u);
   EXPECT_EQ(answered, 0);  // whoever stops the replica answers: the outcome is unknown
@@ -257,10 +253,10 @@ TEST_F(ApplierTest, FlushesWhenEnoughWasApplied) {
   Restart({.flush_bytes = 1000, .flush_interval_ns = UINT64_MAX});
   Start();
   applier_->Submit(One(Put(2, "k", "v")));
-  WaitFor([&] { return machine_->applied_index() == 2; });
+  WaitUntil([&] { return machine_->applied_index() == 2; });
   EXPECT_EQ(disk_->flushes, 0);
   applier_->Submit(One(Put(3, "k", std::string(1000, 'v'))));
-  WaitFor([&] { return disk_->flushes == 1; });
+  WaitUntil([&] { return disk_->flushes == 1; });
   EXPECT_EQ(machine_->durable_applied_index(), 3u);
 }
 
@@ -269,7 +265,7 @@ TEST_F(ApplierTest, FlushesWhenTimeHasPassedAndSomethingWasApplied) {
   Start();
   EXPECT_EQ(disk_->flushes, 0);
   applier_->Submit(One(Put(2, "k", "v")));
-  WaitFor([&] { return disk_->flushes == 1; });
+  WaitUntil([&] { return disk_->flushes == 1; });
   EXPECT_EQ(machine_->durable_applied_index(), 2u);
 }
 
@@ -278,10 +274,10 @@ TEST_F(ApplierTest, FlushesWhatAStartHasReplayedOnceAllOfItIsApplied) {
   flusher_->FlushReplayed(3);
   Start();
   applier_->Submit(One(Put(2, "k", std::string(1 << 20, 'v'))));
-  WaitFor([&] { return machine_->applied_index() == 2; });
+  WaitUntil([&] { return machine_->applied_index() == 2; });
   EXPECT_EQ(disk_->flushes, 0);
   applier_->Submit(One(Put(3, "k", "v")));
-  WaitFor([&] { return disk_->flushes == 1; });
+  WaitUntil([&] { return disk_->flushes == 1; });
   EXPECT_EQ(machine_->durable_applied_index(), 3u);
 }
 
@@ -290,7 +286,7 @@ TEST_F(ApplierTest, AFlushThatFailedIsTriedAgain) {
   disk_->refused_flushes = 1;
   Start();
   applier_->Submit(One(Put(2, "k", "v")));
-  WaitFor([&] { return disk_->flushes == 1; });
+  WaitUntil([&] { return disk_->flushes == 1; });
   EXPECT_EQ(disk_->refused_flushes, 0);
   EXPECT_EQ(machine_->durable_applied_index(), 2u);
 }
@@ -305,7 +301,7 @@ TEST_F(ApplierDeathTest, AnEntryThatChangedInMemoryEndsTheProcessBeforeItIsAppli
       {
         applier_->Submit(One(std::move(item)));
         Start();
-        WaitFor([] { return false; });
+        WaitUntil([] { return false; });
       },
       "entry_damaged_in_memory");
 }

@@ -13,6 +13,7 @@
 #include "env/fault_env.h"
 #include "node/test_damage.h"
 #include "node/test_replica.h"
+#include "testing/wait_until.h"
 
 namespace arima::node {
 namespace {
@@ -39,8 +40,8 @@ class DatabaseOpeningTest : public ::testing::Test {
     for (int i = 0; i < kKeys; ++i) {
       ASSERT_TRUE(replica.Put("k" + std::to_string(i), ValueOf(i)));
     }
-    while (cut && replica.replica().wal().Stats().first <= raft::Index(100)) {
-      std::this_thread::yield();
+    if (cut) {
+      WaitUntil([&] { return replica.replica().wal().Stats().first > raft::Index(100); });
     }
     replica.Stop();
   }

@@ -6,6 +6,7 @@
 
 #include "env/fault_env.h"
 #include "env/mem_env.h"
+#include "testing/wait_until.h"
 
 namespace arima::node {
 namespace {
@@ -103,9 +104,9 @@ TEST_F(DiskWatchTest, TheThreadSeesTheDiskChange) {
   Look(kGiB);
   watch_.Start();
   env_.SetSpace(env::DiskSpace{kMiB, 100 * kGiB});
-  while (!watch_.low()) std::this_thread::yield();
+  WaitUntil([&] { return watch_.low(); });
   env_.SetSpace(env::DiskSpace{kGiB, 100 * kGiB});
-  while (watch_.low()) std::this_thread::yield();
+  WaitUntil([&] { return !watch_.low(); });
   watch_.Stop();
 }
 

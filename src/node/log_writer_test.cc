@@ -13,6 +13,7 @@
 #include "env/fault_env.h"
 #include "env/mem_env.h"
 #include "node/log_helper.h"
+#include "testing/wait_until.h"
 
 namespace arima::node {
 namespace {
@@ -147,7 +148,7 @@ TEST_F(LogWriterTest, AFullDiskIsWaitedOut) {
   // More than the segment holds, so that a new one is needed.
   for (uint64_t i = 1; i <= 5; ++i) writer_->Submit(Write(i, {Command(1 + i, 30'000)}));
   uint64_t creates = env_.count(env::Op::kCreate);
-  while (env_.count(env::Op::kCreate) < creates + 2) std::this_thread::yield();
+  WaitUntil([&] { return env_.count(env::Op::kCreate) >= creates + 2; });
   env_.SetDiskFull(false);
   Completions(5);
   EXPECT_EQ(disk_low_, (std::vector<bool>{true, false}));
@@ -159,7 +160,7 @@ TEST_F(LogWriterTest, StopsCleanlyWhileTheDiskIsFull) {
   writer_->Start();
   for (uint64_t i = 1; i <= 5; ++i) writer_->Submit(Write(i, {Command(1 + i, 30'000)}));
   uint64_t creates = env_.count(env::Op::kCreate);
-  while (env_.count(env::Op::kCreate) < creates + 2) std::this_thread::yield();
+  WaitUntil([&] { return env_.count(env::Op::kCreate) >= creates + 2; });
   writer_->Stop();
   // Nobody was told that the last of them is durable.
   InboxBatch batch = inbox_.Take();
@@ -182,7 +183,7 @@ TEST_F(LogWriterTest, TheCoreHearsWhenTheReserveOfSegmentsIsTouched) {
   writer_ = std::make_unique<LogWriter>(wal_.get(), &inbox_, &clock_, &logger_);
   SegmentHelper helper(wal_.get(), &inbox_, &logger_);
   helper.Start();
-  while (wal_->preparer().ready() < 2) std::this_thread::yield();
+  WaitUntil([&] { return wal_->preparer().ready() >= 2; });
   env_.SetDiskFull(true);
   writer_->Start();
   // Enough for a second segment, and not for a third. One after the other: a batch of both would
@@ -234,7 +235,7 @@ TEST_F(LogWriterTest, ACutRidesWithTheNextBatchAndCostsNoSyncOfItsOwn) {
   writer.Start();
   Completions(11);
   // After the completion nothing is left to do for the cut.
-  while (wal_->Stats().segments > 1) std::this_thread::yield();
+  WaitUntil([&] { return wal_->Stats().segments <= 1; });
   EXPECT_EQ(env_.count(env::Op::kSync), syncs + 1);
   writer.Stop();
   EXPECT_EQ(wal_->Stats().first, Index(12));
@@ -246,7 +247,7 @@ TEST_F(LogWriterTest, AnIdleLogLetsItsSegmentsGoWithinOneSync) {
   ASSERT_GE(segments, 4u);
   const uint64_t syncs = env_.count(env::Op::kSync);
   writer_->CompactTo(Index(9));
-  while (wal_->Stats().segments == segments) std::this_thread::yield();
+  WaitUntil([&] { return wal_->Stats().segments != segments; });
   EXPECT_LE(wal_->Stats().segments, 3u);
   EXPECT_EQ(env_.count(env::Op::kSync), syncs + 1);
   // What lay there is not needed any more, also not by a restart.
@@ -265,7 +266,7 @@ TEST_F(LogWriterTest, ACutEndsTheWaitForAFullDisk) {
   env_.SetDiskFull(true);
   writer_->Submit(Write(11, {Command(12, 30'000)}));
   uint64_t creates = env_.count(env::Op::kCreate);
-  while (env_.count(env::Op::kCreate) < creates + 2) std::this_thread::yield();
+  WaitUntil([&] { return env_.count(env::Op::kCreate) >= creates + 2; });
   writer_->CompactTo(Index(9));
   Completions(11);
   env_.SetDiskFull(false);

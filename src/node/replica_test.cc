@@ -11,6 +11,7 @@
 #include "codec/conf_codec.h"
 #include "env/fault_env.h"
 #include "node/test_replica.h"
+#include "testing/wait_until.h"
 
 namespace arima::node {
 namespace {
@@ -81,7 +82,7 @@ TEST_F(ReplicaTest, TheLogIsCutOnceWhatItHoldsIsInTheDatabase) {
   for (int round = 0; round < 3; ++round) {
     for (int i = 0; i < 100; ++i) ExpectPut(replica, "k" + std::to_string(i), value);
     // Nothing is written any more.
-    while (replica.replica().wal().Stats().segments > 1) std::this_thread::yield();
+    WaitUntil([&] { return replica.replica().wal().Stats().segments <= 1; });
     EXPECT_GT(replica.replica().wal().Stats().rolls, 2u);
     const uint64_t applied = replica.replica().machine().applied_index();
     EXPECT_GT(replica.replica().wal().Stats().first.value + 40, applied);
@@ -102,7 +103,7 @@ TEST_F(ReplicaTest, NothingIsCutThatTheDatabaseHasNotOnDisk) {
   while (replica.clock().NowNs() < begin_ns + 1'200'000'000) std::this_thread::yield();
   EXPECT_EQ(replica.replica().wal().Stats().first, raft::Index(2));
   ASSERT_TRUE(replica.replica().machine().Flush(true));
-  while (replica.replica().wal().Stats().segments > 1) std::this_thread::yield();
+  WaitUntil([&] { return replica.replica().wal().Stats().segments <= 1; });
 }
 
 // What lies on the disk while the process runs is what kill -9 leaves.
@@ -177,7 +178,7 @@ TEST_F(ReplicaTest, ADatabaseThatIsGoneIsNotMadeAnewFromHalfALog) {
   replica.options().flusher = {.flush_bytes = 32 << 10, .flush_interval_ns = 1};
   ExpectStarts(replica);
   for (int i = 0; i < 100; ++i) ExpectPut(replica, "k" + std::to_string(i), std::string(2000, 'v'));
-  while (replica.replica().wal().Stats().first == raft::Index(2)) std::this_thread::yield();
+  WaitUntil([&] { return replica.replica().wal().Stats().first != raft::Index(2); });
   replica.Stop();
   std::filesystem::remove_all(path_ + "/db-1");
   Status started = replica.Start();
@@ -256,7 +257,7 @@ TEST_F(ReplicaTest, StopAnswersEverybodyAndLosesNothingAcknowledged) {
       }
     });
   }
-  while (replica.replica().machine().applied_index() < 200) std::this_thread::yield();
+  WaitUntil([&] { return replica.replica().machine().applied_index() >= 200; });
   replica.Stop();
   for (std::thread& writer : writers) writer.join();
   writers.clear();  // the last to hold the replica

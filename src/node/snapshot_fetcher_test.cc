@@ -17,6 +17,7 @@
 #include "env/fault_env.h"
 #include "node/test_replica.h"
 #include "snapshot/sender.h"
+#include "testing/wait_until.h"
 #include "transport/io_context.h"
 #include "transport/tcp_transport.h"
 
@@ -24,15 +25,6 @@ namespace arima::node {
 namespace {
 
 using raft::MemberId;
-
-template <class Condition>
-void WaitUntil(Condition condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (!condition()) {
-    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-    std::this_thread::yield();
-  }
-}
 
 // Ends waits when it is opened.
 class Gate final : public snapshot::Waiter {

@@ -21,6 +21,7 @@
 #include "env/posix_env.h"
 #include "node/node.h"
 #include "node/test_replica.h"
+#include "testing/wait_until.h"
 
 namespace arima::node {
 
@@ -193,10 +194,6 @@ class NodeTest : public ::testing::Test {
     ExpectJoined(n(1), n(3));
   }
   TestNode& n(size_t number) { return *nodes_[number - 1]; }
-  // Until it holds; the time limit of the test program is the only one.
-  void WaitUntil(const std::function<bool()>& condition) {
-    while (!condition()) std::this_thread::yield();
-  }
   void ExpectPut(TestNode& node, const std::string& key, const std::string& value) {
     auto put = node.Put(key, value);
     ASSERT_TRUE(put) << put.error().ToString();

@@ -10,6 +10,7 @@
 
 #include "env/fault_env.h"
 #include "env/mem_env.h"
+#include "testing/wait_until.h"
 
 namespace arima::node {
 namespace {
@@ -28,14 +29,6 @@ class TrashRemoverTest : public ::testing::Test {
     }
   }
   size_t TrashCount() { return dir_->Trash()->size(); }
-  template <class Condition>
-  static void WaitUntil(Condition condition) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!condition()) {
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-      std::this_thread::yield();
-    }
-  }
 
   env::MemEnv mem_;
   env::FaultEnv env_{mem_, 1};
