@@ -281,6 +281,17 @@ TEST_F(ApplierTest, FlushesWhatAStartHasReplayedOnceAllOfItIsApplied) {
   EXPECT_EQ(machine_->durable_applied_index(), 3u);
 }
 
+TEST_F(ApplierTest, WhatIsWrittenAfterAStartWithNothingToReplayIsNotFlushedEarlier) {
+  Restart({.flush_bytes = 3 << 20, .flush_interval_ns = UINT64_MAX});
+  flusher_->FlushReplayed(1);
+  flusher_->NoteApplied(2 << 20);
+  Start();
+  // A flush now would need another 3 MiB for the next one.
+  applier_->Submit(One(Put(2, "k", std::string(1 << 20, 'v'))));
+  WaitUntil([&] { return machine_->durable_applied_index() == 2u; });
+  EXPECT_EQ(disk_->flushes, 1);
+}
+
 TEST_F(ApplierTest, AFlushThatFailedIsTriedAgain) {
   Restart({.flush_bytes = UINT64_MAX, .flush_interval_ns = 1});
   disk_->refused_flushes = 1;

@@ -30,7 +30,8 @@ Flusher::~Flusher() { ARIMA_ASSERT(!thread_.joinable()); }
 
 void Flusher::FlushReplayed(uint64_t index) {
   MutexLock lock(&mutex_);
-  replay_end_ = index;
+  // Else what clients write first would be taken for it.
+  if (index > machine_.applied_index()) replay_end_ = index;
 }
 
 void Flusher::Start() {

@@ -35,8 +35,9 @@ class Flusher {
           const FlusherOptions& options);
   ~Flusher();
 
-  // Before Start. Once `index` is applied, what was replayed to get there is flushed, if it is
-  // worth it: else a node that is killed again and again replays more each time.
+  // Before anything is applied, and Start. Once `index` is applied, what was replayed to get there
+  // is flushed, if it is worth it: else a node that is killed again and again replays more each
+  // time.
   void FlushReplayed(uint64_t index) EXCLUDES(mutex_);
   void Start() EXCLUDES(mutex_);
   void Stop() EXCLUDES(mutex_);
