@@ -11,7 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/hex.h"
 #include "node/test_node.h"
+#include "transport/test_transport.h"
 
 namespace arima::node {
 namespace {
@@ -243,6 +245,16 @@ TEST_F(NodeTest, WhatANodePromisesWhileItIsJoinedIsKept) {
   EXPECT_EQ(n1.Get("ours"), "1");
   EXPECT_GE(joined_count, 3u) << "who is written to after it was absorbed joins";
   EXPECT_LE(joined_count, 9u) << "who was written to before does not";
+}
+
+TEST_F(NodeTest, APeerOfAnotherClusterIsRefusedAndToldWhy) {
+  TestNode& node = Add("n1");
+  transport::TestNode stranger(2);  // an id that this cluster has yet to give
+  ASSERT_NE(ToHex(stranger.cluster), node.Stats()["cluster_id"]);
+  stranger.Know(transport::PeerMap{{raft::MemberId(1), {node.address(), {}, "n1"}}});
+  stranger.Send({transport::Heartbeat(2, 1, 1)});
+  ASSERT_TRUE(transport::Until({&stranger}, [&] { return !stranger.refused.empty(); }));
+  EXPECT_EQ(stranger.refused[0].reason, transport::RefuseReason::kWrongCluster);
 }
 
 }  // namespace

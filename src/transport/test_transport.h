@@ -80,6 +80,9 @@ class TestNode final : public PeerPolicy, public TransportHandler {
   void Know(std::initializer_list<const TestNode*> others) {
     PeerMap peers;
     for (const TestNode* other : others) peers[MemberId(other->id)] = other->peer();
+    Know(peers);
+  }
+  void Know(const PeerMap& peers) {
     InCall([&] { transport->SetPeers(peers); });
   }
   void Send(std::vector<Message> batch) {
