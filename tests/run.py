@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the tests of real processes: tests/test_*.py.
 
-    tests/run.py [--binary build/release/arima] [--short] [--slow FACTOR] [NAME...]
+    tests/run.py [--binary build/release/arima] [--short] [--slow FACTOR] [--jobs N] [NAME...]
 
 NAME is a part of "file.Class.test"; several mean any of them. --short runs the list for the slow
 sanitizer builds, with fewer rounds; --slow multiplies every deadline. Prints the time of each test
@@ -9,9 +9,12 @@ and "N passed, N failed"; shows what the nodes logged when a test fails.
 """
 
 import argparse
+import collections
 import contextlib
+import dataclasses
 import faulthandler
 import fnmatch
+import multiprocessing
 import os
 import signal
 import sys
@@ -19,6 +22,7 @@ import time
 import traceback
 import unittest
 import xml.etree.ElementTree as ElementTree
+from concurrent import futures
 
 TESTS = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, TESTS)
@@ -49,19 +53,15 @@ def chosen(test, args):
 
 
 class Result(unittest.TestResult):
-    def __init__(self, count):
+    """What came out of one test."""
+
+    def __init__(self):
         super().__init__()
-        self.count = count
-        self.reports = []  # (name, seconds, problem or None, skipped)
         self.problem = None
         self.skip_reason = None
 
     def startTest(self, test):
         super().startTest(test)
-        self.problem = None
-        self.skip_reason = None
-        self.started = time.monotonic()
-        print(f"[{self.testsRun}/{self.count}] {name_of(test)} ...", end=" ", flush=True)
         limit = getattr(test, "timeout_s", 60) * harness.Settings.slow
 
         def on_alarm(_number, _frame):
@@ -94,29 +94,71 @@ class Result(unittest.TestResult):
     def stopTest(self, test):
         super().stopTest(test)
         signal.alarm(0)
-        took = time.monotonic() - self.started
-        verdict = "FAILED" if self.problem else "skipped" if self.skip_reason else "ok"
-        remark = f" ({self.skip_reason})" if self.skip_reason else getattr(test, "remark", "")
-        print(f"{verdict} {took:.1f} s{remark}", flush=True)
-        if self.problem:
-            print(self.problem, flush=True)
-        self.reports.append((name_of(test), took, self.problem, self.skip_reason))
 
-    def wasSuccessful(self):
-        return all(problem is None for _, _, problem, _ in self.reports)
+
+@dataclasses.dataclass
+class Report:
+    name: str
+    seconds: float = 0
+    problem: str = None
+    skip_reason: str = None
+    remark: str = ""
+
+    def verdict(self):
+        return "FAILED" if self.problem else "skipped" if self.skip_reason else "ok"
+
+    def line(self):
+        remark = f" ({self.skip_reason})" if self.skip_reason else self.remark
+        return f"{self.name} ... {self.verdict()} {self.seconds:.1f} s{remark}"
+
+
+def run_one(test):
+    """Runs in a worker process, in its main thread: the alarm of the time limit goes there."""
+    result = Result()
+    started = time.monotonic()
+    try:
+        test.run(result)
+    except TookTooLong:  # outside of the test's own code; it was ended all the same
+        result.note(test, sys.exc_info())
+    return Report(name_of(test), time.monotonic() - started, result.problem,
+                  None if result.problem else result.skip_reason, getattr(test, "remark", ""))
+
+
+def become_worker(numbers, workers):
+    harness.PORTS = harness.PORTS[numbers.get()::workers]  # no port is another worker's
+
+
+def reports_of(tests, workers):
+    """Yields the report of each test as it ends. What takes long begins first, so that no worker
+    has it left alone in the end."""
+    fork = multiprocessing.get_context("fork")
+    numbers = fork.SimpleQueue()
+    for number in range(workers):
+        numbers.put(number)
+    tests = sorted(tests, key=lambda test: -getattr(test, "timeout_s", 60))
+    with futures.ProcessPoolExecutor(workers, fork, become_worker, (numbers, workers)) as pool:
+        running = {pool.submit(run_one, test): test for test in tests}
+        try:
+            for future in futures.as_completed(running):
+                try:
+                    yield future.result()
+                except futures.process.BrokenProcessPool as error:
+                    yield Report(name_of(running[future]), problem=f"a worker died: {error}")
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def write_junit(path, reports):
     suite = ElementTree.Element("testsuite", name="process")
-    for name, took, problem, skipped in reports:
-        case = ElementTree.SubElement(suite, "testcase", name=name, classname="process",
-                                      time=f"{took:.3f}")
-        if problem:
+    for report in reports:
+        case = ElementTree.SubElement(suite, "testcase", name=report.name, classname="process",
+                                      time=f"{report.seconds:.3f}")
+        if report.problem:
             # XML cannot hold control characters, and the nodes may log any byte.
-            clean = "".join(c if c.isprintable() or c == "\n" else "?" for c in problem)
+            clean = "".join(c if c.isprintable() or c == "\n" else "?" for c in report.problem)
             ElementTree.SubElement(case, "failure").text = clean
-        elif skipped:
-            ElementTree.SubElement(case, "skipped").text = skipped
+        elif report.skip_reason:
+            ElementTree.SubElement(case, "skipped").text = report.skip_reason
     ElementTree.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
 
 
@@ -127,6 +169,7 @@ def parse():
     parser.add_argument("--binary", default=harness.Settings.binary)
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--slow", type=float, default=1.0)
+    parser.add_argument("--jobs", type=int, default=1, help="how many tests run beside each other")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--fail-fast", action="store_true")
     parser.add_argument("--junit", metavar="FILE")
@@ -147,25 +190,25 @@ def main():
     if not os.access(harness.Settings.binary, os.X_OK):
         print(f"tests/run.py: no program at {args.binary}; script/build makes it", file=sys.stderr)
         return 2
-    result = Result(len(tests))
     started = time.monotonic()
-    for test in tests:
-        try:
-            test.run(result)
-        except TookTooLong:  # outside of the test's own code; it was ended all the same
-            result.note(test, sys.exc_info())
-        if args.fail_fast and not result.wasSuccessful():
-            break
+    reports = []
+    for report in reports_of(tests, args.jobs):
+        reports.append(report)
+        print(f"[{len(reports)}/{len(tests)}] {report.line()}", flush=True)
+        if report.problem:
+            print(report.problem, flush=True)
+            if args.fail_fast:
+                break
     if args.junit:
-        write_junit(args.junit, result.reports)
-    failed = [name for name, _, problem, _ in result.reports if problem]
-    skipped = sum(1 for _, _, problem, skip in result.reports if skip and not problem)
-    for name in failed:
-        print(f"FAILED {name}")
+        write_junit(args.junit, reports)
+    verdicts = collections.Counter(report.verdict() for report in reports)
+    for report in reports:
+        if report.problem:
+            print(f"FAILED {report.name}")
     print(f"{time.monotonic() - started:.0f} s")
-    print(f"{len(result.reports) - len(failed) - skipped} passed, {len(failed)} failed"
-          + (f", {skipped} skipped" if skipped else ""))
-    return 0 if not failed and result.reports else 1
+    print(f"{verdicts['ok']} passed, {verdicts['FAILED']} failed"
+          + (f", {verdicts['skipped']} skipped" if verdicts["skipped"] else ""))
+    return 0 if reports and not verdicts["FAILED"] else 1
 
 
 if __name__ == "__main__":
