@@ -81,7 +81,7 @@ constexpr Mutant kMutants[] = {
     {39, "term and vote are written after the entries", kSafety, "sim"},
     {40, "the id of a removed member is given to another", kSafety, "sim"},
     {41, "peers of another cluster are listened to", kSafety,
-     "node_test NodeTest*:NodeMembership*"},
+     "node_test NodeTest.APeerOfAnotherCluster*"},
     {42, "a node that holds data is absorbed", kSafety, "node_test Join*:NodeTest*"},
     {43, "a leader of an older term is told nothing", kLiveness, "sim"},
     {44, "being asked for a pre-vote changes the term", kSafety, "sim"},
