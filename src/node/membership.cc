@@ -303,7 +303,8 @@ bool Membership::IsLeaving(const std::string& name) const {
 
 void Membership::Advance(const JoinPtr& task, const raft::CoreStatus& status, uint64_t now_ns) {
   if (task->finished) return;
-  ExpireWaiters(*task, now_ns);
+  ExpireWaiters(*task, *status.conf, now_ns);
+  if (task->finished) return;
   if (!task->address_asked && !FollowConf(*task, *status.conf)) return;
   if (task->busy || now_ns < task->not_before_ns) return;
   if (!task->probe) {
@@ -342,14 +343,15 @@ void Membership::Probe(const JoinPtr& task, bool known_member) {
                    answer ? transport::DecodeProbeAnswer(*answer) : std::unexpected(answer.error());
                if (probe) {
                  alive->probe = std::move(*probe);
-               } else if (known_member) {
-                 alive->not_before_ns = now_ns_ + kUnreachablePauseNs;
-               } else {
-                 Finish(*alive, Fail(Code::kPeerUnreachable,
-                                     "no node answered at " + alive->address + " (" +
-                                         probe.error().message +
-                                         "); nothing was changed: start the node, then repeat"));
+                 alive->no_answer.reset();
+                 return;
                }
+               alive->no_answer =
+                   Error{Code::kPeerUnreachable,
+                         "no node answered at " + alive->address + " (" + probe.error().message +
+                             "); nothing was changed: start the node, then repeat"};
+               if (!known_member) return Finish(*alive, std::unexpected(*alive->no_answer));
+               alive->not_before_ns = now_ns_ + kUnreachablePauseNs;
              });
 }
 
@@ -602,16 +604,24 @@ void Membership::Finish(JoinTask& task, Result<service::JoinResponse> result) {
   for (JoinWaiter& waiter : std::exchange(task.waiters, {})) waiter.done(result);
 }
 
-void Membership::ExpireWaiters(JoinTask& task, uint64_t now_ns) {
+void Membership::ExpireWaiters(JoinTask& task, const raft::ConfState& conf, uint64_t now_ns) {
   if (task.waiters.empty()) return;
+  // A voter does not catch up: it is somewhere else than was asked for.
+  const raft::MemberInfo* member = FindByName(conf, task.name);
+  const bool voter = member != nullptr && IsVoter(conf, member->id);
+  const bool nobody = voter && task.no_answer && !task.proposed;
   for (JoinWaiter& waiter : std::exchange(task.waiters, {})) {
     if (waiter.deadline_ns > now_ns) {
       task.waiters.push_back(std::move(waiter));
+    } else if (nobody) {
+      waiter.done(std::unexpected(*task.no_answer));
     } else {
       waiter.done(service::JoinResponse{false, host_.CurrentStats()});
     }
   }
-  if (task.waiters.empty()) task.address_asked = false;
+  if (!task.waiters.empty()) return;
+  task.address_asked = false;
+  task.finished = nobody;
 }
 
 // A task that nobody waits for lives as long as the learner does, wherever that one is now.

@@ -66,7 +66,8 @@ class Membership {
     // A request that waits named the address; else it is the one in the configuration.
     bool address_asked = false;
     std::optional<transport::ProbeAnswer> probe;
-    bool busy = false;  // a call is under way
+    std::optional<Error> no_answer;  // why there is none, if it was tried last
+    bool busy = false;               // a call is under way
     bool absorbed = false;
     bool proposed = false;            // something may have changed
     uint64_t not_before_ns = 0;       // pause after a failed attempt
@@ -121,7 +122,7 @@ class Membership {
   void UpdateAddress(const JoinPtr& task, raft::MemberInfo member);
   void Propose(const JoinPtr& task, raft::ConfChange change);
   void Finish(JoinTask& task, Result<service::JoinResponse> result);
-  void ExpireWaiters(JoinTask& task, uint64_t now_ns);
+  void ExpireWaiters(JoinTask& task, const raft::ConfState& conf, uint64_t now_ns);
   // False: there is nothing to do for it any more.
   bool FollowConf(JoinTask& task, const raft::ConfState& conf);
 

@@ -84,6 +84,20 @@ TEST_F(MembershipTest, NobodyAtTheAddressIsUnreachableAndNothingChanges) {
   EXPECT_FALSE(world_.membership->HasOutboundJoin());
 }
 
+// It may be on its way there, so it is awaited; but a voter does not catch up.
+TEST_F(MembershipTest, NobodyAtTheNewAddressOfAVoterIsUnreachableInTheEnd) {
+  world_.AddMemberTarget(2, true);
+  auto& answer = Join("n2", "127.0.0.2:9", 5000);
+  world_.Run(4900);
+  EXPECT_TRUE(answer.pending()) << answer.text();
+  world_.Run(200);
+  EXPECT_TRUE(answer.failed(Code::kPeerUnreachable)) << answer.text();
+  EXPECT_NE(answer.text().find("127.0.0.2:9"), std::string::npos) << answer.text();
+  EXPECT_EQ(world_.proposals, 0);
+  EXPECT_EQ(world_.Find("n2")->raft_address, AddressOf(2));
+  EXPECT_FALSE(world_.membership->HasOutboundJoin());
+}
+
 TEST_F(MembershipTest, AnotherNameAtTheAddressIsAConflict) {
   world_.AddTarget(2).probe.name = "other";
   auto& answer = Join(2);
