@@ -131,8 +131,8 @@ void CollectPaths(const NodePtr& node, const std::string& path,
 
 void DecideFile(const std::string& path, Node* file, CrashChooser& chooser) {
   PagedBytes after = file->disk;
-  if (file->cached.size() != file->disk.size() && chooser.KeepSize(path)) {
-    after.Resize(file->cached.size());
+  if (file->cached.size() != file->disk.size()) {
+    after.Resize(chooser.Size(path, file->disk.size(), file->cached.size()));
   }
   for (uint64_t sector : file->dirty.Sectors()) {
     const uint64_t offset = sector * kSectorBytes;
@@ -152,6 +152,13 @@ void DecideFile(const std::string& path, Node* file, CrashChooser& chooser) {
           bytes[i] = static_cast<char>((sector + i + 1) * 0x9E3779B97F4A7C15u >> 40);
         }
         break;
+      case SectorFate::kTorn: {
+        const Sector old = ReadSector(file->disk, sector);
+        const uint64_t torn_at = 8 * (1 + (sector * 0x9E3779B97F4A7C15u >> 40) % 63);
+        std::copy(old.begin() + static_cast<ptrdiff_t>(torn_at), old.end(),
+                  bytes.begin() + static_cast<ptrdiff_t>(torn_at));
+        break;
+      }
     }
     after.Write(offset, {bytes.data(), std::min<uint64_t>(bytes.size(), after.size() - offset)});
   }
@@ -432,7 +439,11 @@ void MemEnv::PowerLoss(CrashChooser& chooser) {
   ++state_->life;
 }
 
-std::vector<DirtySector> MemEnv::DirtySectors() const {
+std::vector<DirtySector> MemEnv::DirtySectors() const { return UnsyncedSectors(false); }
+
+std::vector<DirtySector> MemEnv::WrittenSectors() const { return UnsyncedSectors(true); }
+
+std::vector<DirtySector> MemEnv::UnsyncedSectors(bool equal_too) const {
   MutexLock lock(&state_->mutex);
   std::map<uint64_t, NodePtr> nodes;
   std::map<uint64_t, std::string> paths;
@@ -441,7 +452,7 @@ std::vector<DirtySector> MemEnv::DirtySectors() const {
   std::vector<DirtySector> sectors;
   for (const auto& [id, node] : nodes) {
     for (uint64_t sector : node->dirty.Sectors()) {
-      if (ReadSector(node->cached, sector) != ReadSector(node->disk, sector)) {
+      if (equal_too || ReadSector(node->cached, sector) != ReadSector(node->disk, sector)) {
         sectors.push_back({paths[id], sector});
       }
     }
@@ -463,6 +474,22 @@ void MemEnv::LoseUnsynced(const std::string& path) {
   NodePtr node = state_->Find(path);
   ARIMA_ASSERT(node != nullptr && !node->is_dir, path);
   node->dirty.Clear();
+}
+
+Status MemEnv::Link(const std::string& path, const std::string& to) {
+  MutexLock lock(&state_->mutex);
+  NodePtr node = state_->Find(path);
+  std::string name;
+  NodePtr dir = state_->FindParent(to, &name);
+  if (node == nullptr || node->is_dir || dir == nullptr) {
+    return Refuse(Code::kNotFound, "link", path + " to " + to, "no such file");
+  }
+  if (dir->now.contains(name)) {
+    return Refuse(Code::kAlreadyExists, "link", path + " to " + to, "exists");
+  }
+  dir->now[name] = node;
+  dir->pending.push_back({"link " + name, "", name, node});
+  return {};
 }
 
 Status MemEnv::FlipBit(const std::string& path, uint64_t offset, int bit) {

@@ -23,8 +23,10 @@
 
 namespace arima::env {
 
-// What a sector holds after a loss of power, if it was written and not synced.
-enum class SectorFate : uint8_t { kOld, kNew, kZero, kGarbage };
+// What a sector holds after a loss of power, if it was written and not synced. Torn: new at the
+// begin, old from some byte on.
+enum class SectorFate : uint8_t { kOld, kNew, kZero, kGarbage, kTorn };
+inline constexpr uint64_t kSectorFates = 5;
 
 // Decides the fate of everything that was not durable; called in a fixed order.
 class CrashChooser {
@@ -33,6 +35,11 @@ class CrashChooser {
   virtual SectorFate Sector(const std::string& path, uint64_t sector) = 0;
   // Whether a change of size that was not synced has reached the disk.
   virtual bool KeepSize(const std::string& path) = 0;
+  // Asked in its place: the size on the disk, of those between that of the last sync and the new
+  // one.
+  virtual uint64_t Size(const std::string& path, uint64_t synced, uint64_t written) {
+    return KeepSize(path) ? written : synced;
+  }
   // Whether this change of a directory ("rename a b", "create a", "unlink a") has.
   virtual bool KeepDirChange(const std::string& dir, const std::string& change) = 0;
 };
@@ -80,10 +87,14 @@ class MemEnv final : public Env {
 
   // Sectors a PowerLoss would have to decide about, in the order in which it does.
   std::vector<DirtySector> DirtySectors() const;
+  // Also those that were written with what they held already.
+  std::vector<DirtySector> WrittenSectors() const;
   // Directory changes that are not durable.
   size_t PendingDirChanges() const;
   // As after a failed fsync: unsynced bytes stay readable, are never written, and count as clean.
   void LoseUnsynced(const std::string& path);
+  // Gives the file a second name, as link(2): one content, durable in one piece.
+  Status Link(const std::string& path, const std::string& to);
   // Rot: flips one bit of the cached and of the durable content. kNotFound past the end.
   Status FlipBit(const std::string& path, uint64_t offset, int bit);
   void SetCapacity(uint64_t bytes);
@@ -101,6 +112,7 @@ class MemEnv final : public Env {
 
  private:
   explicit MemEnv(std::shared_ptr<MemEnvState> state);
+  std::vector<DirtySector> UnsyncedSectors(bool equal_too) const;
   std::shared_ptr<MemEnvState> state_;
 };
 

@@ -78,6 +78,51 @@ TEST(MemEnvPowerLoss, GarbageIsNeitherOldNorNew) {
   EXPECT_NE(first, std::string(512, 'n'));
 }
 
+TEST(MemEnvPowerLoss, ATornSectorIsNewUpToSomeByteAndOldBehindIt) {
+  MemEnv env;
+  MakeDurable(env);
+  auto file = MustOpen(env, "f", OpenMode::kReadWrite);
+  ASSERT_TRUE(file->WriteAt(512, std::string(512, 'n')).has_value());
+  Chosen torn(SectorFate::kTorn);
+  env.PowerLoss(torn);
+  const std::string sector = Content(env).substr(512, 512);
+  const size_t at = sector.find('o');
+  ASSERT_GT(at, 0u);
+  ASSERT_LT(at, 512u);
+  EXPECT_EQ(sector, std::string(at, 'n') + std::string(512 - at, 'o'));
+}
+
+TEST(MemEnvPowerLoss, ASectorWrittenWithTheSameBytesIsWrittenAndNotDirty) {
+  MemEnv env;
+  MakeDurable(env);
+  auto file = MustOpen(env, "f", OpenMode::kReadWrite);
+  ASSERT_TRUE(file->WriteAt(512, std::string(512, 'o')).has_value());
+  EXPECT_EQ(env.DirtySectors(), std::vector<DirtySector>());
+  EXPECT_EQ(env.WrittenSectors(), (std::vector<DirtySector>{{"/f", 1}}));
+  ASSERT_TRUE(file->Sync().has_value());
+  EXPECT_EQ(env.WrittenSectors(), std::vector<DirtySector>());
+}
+
+TEST(MemEnvPowerLoss, UnsyncedGrowthMayHaveBeenCutAtAnyByte) {
+  struct Cut final : CrashChooser {
+    SectorFate Sector(const std::string&, uint64_t) override { return SectorFate::kNew; }
+    bool KeepSize(const std::string&) override { return true; }
+    uint64_t Size(const std::string&, uint64_t synced, uint64_t written) override {
+      EXPECT_EQ(written, synced + 1000);
+      return synced + 700;
+    }
+    bool KeepDirChange(const std::string&, const std::string&) override { return true; }
+  };
+  MemEnv env;
+  MakeDurable(env);
+  const std::string before = Content(env);
+  auto file = MustOpen(env, "f", OpenMode::kReadWrite);
+  ASSERT_TRUE(file->WriteAt(before.size(), std::string(1000, 'n')).has_value());
+  Cut cut;
+  env.PowerLoss(cut);
+  EXPECT_EQ(Content(env), before + std::string(700, 'n'));
+}
+
 TEST(MemEnvPowerLoss, UnsyncedGrowthMayBeLost) {
   MemEnv env;
   MakeDurable(env);
