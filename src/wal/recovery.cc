@@ -144,6 +144,9 @@ Status Recovery::RunWithoutChange() {
 
 Result<OpenLog> Recovery::Run() {
   if (auto s = Examine(); !s) return std::unexpected(s.error());
+  // A process may have died between a rename and its sync. A file that is written to from here on
+  // must not come back under the name that it had before.
+  if (auto s = env_.SyncDir(options_.dir); !s) return std::unexpected(s.error());
   auto log = BuildNext();
   if (!log) return log;
   if (auto s = RemoveLeftovers(); !s) return std::unexpected(s.error());

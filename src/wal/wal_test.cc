@@ -111,6 +111,32 @@ TEST_F(WalTest, NewLogIsDurableInADirectoryThatADeadProcessMadeAndDidNotSync) {
   EXPECT_EQ(found_.last, Index(3));
 }
 
+TEST_F(WalTest, WhatADeadProcessRecycledIsDurableBeforeTheNextOneWritesToIt) {
+  Create();
+  uint64_t next = 2;
+  auto append = [&] {
+    const std::vector<Entry> entries = MakeEntries(next, next + 1, 1, 9000);
+    return wal_->Append({.entries = entries}, true).has_value();
+  };
+  for (; wal_->Stats().rolls < 2; ++next) ASSERT_TRUE(append());
+  ASSERT_TRUE(wal_->Append({.hard_state = Hard(1, 1, next - 1)}, true));
+  ASSERT_TRUE(wal_->CompactTo(Index(next - 1)));
+  // It dies here, without a word.
+  fault_.Inject({.op = Op::kSyncDir, .lasting = true});
+  fault_.Inject({.op = Op::kCreate, .lasting = true, .path_part = "io_poison"});
+  while (append()) ++next;
+  ASSERT_EQ(mem_.PendingDirChanges(), 1u);  // the first segment is a free file
+  fault_.ClearFaults();
+  fault_.SetObserver([&](Op op, const std::string& path) {
+    if (op == Op::kWrite) {
+      EXPECT_EQ(mem_.PendingDirChanges(), 0u) << path;
+    }
+  });
+  Reopen();
+  EXPECT_EQ(found_.last, Index(next - 1));
+  EXPECT_THAT(Files(".free"), IsEmpty());
+}
+
 TEST_F(WalTest, CreateRefusesWhereALogIs) {
   Create();
   EXPECT_EQ(Wal::Create(fault_, options_, Point(1, 1), Hard(1, 0, 1)).error().code,
