@@ -23,6 +23,7 @@
 
 #include "wal/format.h"
 #include "wal/segment_files.h"
+#include "wal/test_crash_workload.h"
 #include "wal/wal.h"
 #include "wal/wal_test_util.h"
 
@@ -57,33 +58,6 @@ struct Numbered final : env::CrashChooser {
   uint64_t left;
 };
 
-// What may come back: any of these. The first one is acknowledged.
-struct Allowed {
-  std::vector<Model> models;
-  uint64_t cut_max = 0;
-};
-
-// The one of `allowed` that the log holds; a test failure and nothing if there is none.
-std::optional<Model> Match(const Wal& wal, const RecoveredLog& found, const Allowed& allowed) {
-  std::string why;
-  for (const Model& model : allowed.models) {
-    const std::string difference = Difference(wal, found, model, allowed.cut_max);
-    if (difference.empty()) return model;
-    why += difference + "; ";
-  }
-  ADD_FAILURE() << "recovered something else: " << why << found.text;
-  return std::nullopt;
-}
-
-std::unique_ptr<Wal> MustOpen(env::Env& env, const WalOptions& options, RecoveredLog* found) {
-  auto wal = Wal::Open(env, options, found);
-  if (!wal) {
-    ADD_FAILURE() << "not recovered: " << wal.error().message;
-    return nullptr;
-  }
-  return std::move(*wal);
-}
-
 // Recovers the disk, checks, appends, loses power and checks again.
 void CheckDisk(std::unique_ptr<MemEnv> disk, const Allowed& allowed, uint64_t seed) {
   SeededRandom random(seed);
@@ -117,126 +91,6 @@ void CheckDisk(std::unique_ptr<MemEnv> disk, const Allowed& allowed, uint64_t se
   wal = MustOpen(*disk, options, &found);
   if (wal != nullptr) Match(*wal, found, next);
 }
-
-// Drives a log through random operations and keeps track of what was acknowledged.
-class Workload {
- public:
-  // Called before each operation that changes the disk.
-  using Visitor = std::function<void(const MemEnv& disk, const Allowed& allowed)>;
-
-  explicit Workload(uint64_t seed) : random_(seed), options_(TestOptions(seed)) {}
-
-  void Visit(Visitor visitor) {
-    fault_.SetObserver([this, visitor](Op, const std::string&) { visitor(mem_, allowed_); });
-  }
-  void Start() {
-    auto made = Wal::Create(fault_, options_, Point(1, 1), Hard(1, 0, 1));
-    ASSERT_TRUE(made.has_value()) << made.error().message;
-    wal_ = std::move(*made);
-    allowed_.models = {Model()};
-  }
-  void Step() {
-    if (wal_ == nullptr) return;  // a restart has failed
-    const uint64_t dice = random_.Below(100);
-    if (dice < 60) {
-      Append(RandomBatch(), random_.Percent(75));
-    } else if (dice < 70) {
-      Done(wal_->Attest());
-    } else if (dice < 80) {
-      CompactSomewhere();
-    } else if (dice < 95) {
-      Done(wal_->preparer().PrepareOne());
-    } else if (dice < 98) {
-      Restart(random_.Percent(50));
-    } else {
-      Append(ResetBatch(), true);
-    }
-  }
-  void Append(const Batch& batch, bool sync) {
-    Model next = allowed_.models.back();
-    next.Apply(batch);
-    allowed_.models.push_back(next);
-    if (!Done(wal_->Append(batch, sync))) return;
-    if (sync) allowed_.models = {next};
-  }
-  void AppendEntries(uint64_t count, uint64_t bytes, bool sync) {
-    Append(EntriesBatch(newest().last() + 1, newest().last_term(), count, bytes), sync);
-  }
-  // An orderly end or the death of the process; the machine goes on.
-  void Restart(bool close) {
-    if (close) Done(wal_->Close());
-    wal_.reset();
-    RecoveredLog found;
-    wal_ = MustOpen(fault_, options_, &found);
-    ASSERT_NE(wal_, nullptr);
-    auto model = Match(*wal_, found, allowed_);
-    ASSERT_TRUE(model.has_value());
-    allowed_.models = {*model};
-  }
-
-  MemEnv& mem() { return mem_; }
-  env::FaultEnv& fault() { return fault_; }
-  Wal* wal() { return wal_.get(); }
-  const Allowed& allowed() const { return allowed_; }
-  const Model& newest() const { return allowed_.models.back(); }
-  bool broken() const { return broken_; }
-  void Drop() { wal_.reset(); }
-
- private:
-  template <class T>
-  bool Done(const Result<T>& result) {
-    if (!result) broken_ = true;
-    return result.has_value();
-  }
-  Batch EntriesBatch(uint64_t low, uint64_t term, uint64_t count, uint64_t bytes) {
-    entries_.clear();
-    for (uint64_t i = low; i < low + count; ++i) {
-      const auto kind = random_.Percent(5) ? EntryKind::kConf : EntryKind::kCommand;
-      std::string payload = "(" + std::to_string(i) + "," + std::to_string(random_.Next()) + ")";
-      while (payload.size() < bytes) payload += payload;
-      entries_.push_back(MakeEntry(i, term, payload, kind));
-    }
-    const uint64_t hard_term = std::max(term, newest().hard_state.term.value);
-    return {.hard_state = Hard(hard_term, random_.Below(4), newest().hard_state.commit.value),
-            .entries = entries_};
-  }
-  Batch RandomBatch() {
-    const Model& now = newest();
-    if (random_.Percent(15)) {
-      // Only the commit index, or a vote in a new term.
-      const uint64_t commit = random_.Between(now.hard_state.commit.value, now.last());
-      return {.hard_state = Hard(now.hard_state.term.value + random_.Below(2), 1, commit)};
-    }
-    const uint64_t bytes = random_.Percent(10) ? random_.Below(30'000) : random_.Below(1500);
-    const uint64_t floor = std::max(now.hard_state.commit.value, allowed_.cut_max);
-    const bool overwrite = random_.Percent(20) && floor < now.last();
-    const uint64_t low = overwrite ? random_.Between(floor + 1, now.last()) : now.last() + 1;
-    const uint64_t term = std::max(now.last_term(), now.hard_state.term.value) +
-                          (overwrite || random_.Percent(5) ? 1 : 0);
-    return EntriesBatch(low, term, random_.Below(4) + 1, bytes);
-  }
-  Batch ResetBatch() {
-    const Model& now = newest();
-    const uint64_t index = now.last() + random_.Below(50);
-    const uint64_t term = now.hard_state.term.value + 1;
-    return {.hard_state = Hard(term, 0, index), .reset = Point(index, term)};
-  }
-  void CompactSomewhere() {
-    const Model& now = newest();
-    const uint64_t index = random_.Between(now.base.index.value, now.hard_state.commit.value);
-    allowed_.cut_max = std::max(allowed_.cut_max, index);
-    Done(wal_->CompactTo(Index(index)));
-  }
-
-  SeededRandom random_;
-  MemEnv mem_;
-  env::FaultEnv fault_{mem_, 1};
-  WalOptions options_;
-  std::unique_ptr<Wal> wal_;
-  Allowed allowed_;  // models: the acknowledged one and what unsynced appends made of it since
-  std::vector<Entry> entries_;
-  bool broken_ = false;  // an operation has failed
-};
 
 TEST(WalCrash, RandomStatesOfRandomWorkloads) {
   uint64_t states = 0;
