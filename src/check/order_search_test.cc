@@ -248,7 +248,7 @@ TEST(OrderSearch, FindsOneStaleReadAmongThousands) {
   SCOPED_TRACE(SeedTrace(seed));
   SeededRandom random(seed);
   // With one key and many unknown deletes, there are too many orders to try them all.
-  for (const uint64_t keys : {5, 1}) {
+  for (const uint64_t keys : {5U, 1U}) {
     RandomHistoryOptions options;
     options.operations = 5000;
     options.keys = keys;
