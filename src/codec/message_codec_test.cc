@@ -113,8 +113,10 @@ void FillReplication(Numbers* numbers, Message* m) {
       FillClocks(numbers, m);
       size_t count = numbers->Count();
       for (size_t i = 1; i <= count; ++i) {
-        m->entries.push_back(
-            MakeEntry(numbers->Next(), (m->index + i).value, numbers->Kind(), numbers->Payload()));
+        // One after the other: compilers differ in which argument they evaluate first.
+        const std::string payload = numbers->Payload();
+        const EntryKind kind = numbers->Kind();
+        m->entries.push_back(MakeEntry(numbers->Next(), (m->index + i).value, kind, payload));
       }
       return;
     }
@@ -152,7 +154,9 @@ void FillForwarded(Numbers* numbers, Message* m) {
   size_t count = numbers->Count();
   for (size_t i = 0; i < count; ++i) {
     if (m->type == MessageType::kPropose) {
-      m->proposals.push_back(MakeProposal(numbers->Next(), numbers->Kind(), numbers->Payload()));
+      const std::string payload = numbers->Payload();
+      const EntryKind kind = numbers->Kind();
+      m->proposals.push_back(MakeProposal(numbers->Next(), kind, payload));
     } else {
       m->results.push_back({numbers->Next(), static_cast<RejectReason>(numbers->Next() % 13),
                             Index(numbers->Next()), Term(numbers->Next())});
