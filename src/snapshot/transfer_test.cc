@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/coding.h"
 #include "env/fault_env.h"
 #include "snapshot/frame.h"
 #include "snapshot/test_transfer.h"
@@ -271,6 +272,31 @@ TEST_F(TransferTest, AWrongManifestIsRefusedAndTheSenderToldWhy) {
   EXPECT_EQ(received.error().code, Code::kConflict);
   EXPECT_EQ(sent.error().code, Code::kConflict);
   EXPECT_FALSE(env::Exists(receiver_, kTo).value_or(true)) << "nothing was touched";
+}
+
+TEST_F(TransferTest, ASnapshotOfAnotherEngineIsRefusedAndTheSenderToldWhy) {
+  manifest_.engine = "another";
+  const Attempt attempt = Run();
+  ASSERT_FALSE(attempt.received);
+  EXPECT_EQ(attempt.received.error().code, Code::kNotSupported);
+  EXPECT_THAT(attempt.sent.error().message, HasSubstr("it was written by another engine"));
+  EXPECT_EQ(attempt.bytes_sent, 0u);
+}
+
+TEST_F(TransferTest, AChunkThatWasNotAskedForIsRefused) {
+  const auto on_write = [](size_t nth, std::string* bytes) {
+    if (nth != 3) return true;  // behind the manifest's two writes: the head of the first chunk
+    const auto payload = GetFixed<uint32_t>(bytes->data() + 12);
+    const auto checksum = GetFixed<uint64_t>(bytes->data() + bytes->size() - sizeof(uint64_t));
+    *bytes = EncodeAnswer({.type = FrameType::kChunk, .file = 0, .offset = 1, .checksum = checksum},
+                          payload);
+    return true;
+  };
+  const Attempt attempt = Run({.on_sender_write = on_write});
+  ASSERT_FALSE(attempt.received);
+  EXPECT_EQ(attempt.received.error().code, Code::kCorruption);
+  EXPECT_THAT(attempt.received.error().message, HasSubstr("a chunk that was not asked for"));
+  ExpectWhole(Run());
 }
 
 TEST_F(TransferTest, TroubleOfTheSendersDiskIsToldToTheReceiver) {
