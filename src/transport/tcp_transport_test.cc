@@ -440,6 +440,18 @@ TEST(TcpTransport, ProtocolsWithoutACommonVersionAreRefused) {
   EXPECT_TRUE(one.greetings.empty());
 }
 
+TEST(TcpTransport, WhoGreetsAsNobodyOrAsTheNodeItselfIsRefused) {
+  TestNode one(1);
+  for (const uint64_t from : {0u, 1u}) {
+    Stranger stranger(one.transport->port());
+    stranger.Greet(HelloFrom(from, one));
+    ASSERT_TRUE(Until({&one}, [&] { return stranger.Answer() == FrameType::kRefuse; })) << from;
+    ASSERT_TRUE(Until({&one}, [&] { return stranger.Closed(); })) << from;
+  }
+  EXPECT_TRUE(one.greetings.empty());
+  EXPECT_TRUE(one.transport->Stats().peers.empty());
+}
+
 TEST(TcpTransport, AnAnnouncedAddressIsPassedOn) {
   TestNode one(1), two(2);
   one.announced = "10.9.9.9:1111";
@@ -636,6 +648,17 @@ TEST(ControlCall, OrdersAreTakenFromTheOwnClusterOnly) {
   ASSERT_TRUE(Until({&one, &two}, [&] { return call.done(); }));
   EXPECT_EQ(call.code(), Code::kNotFound);
   EXPECT_EQ(call.answer->error().message, "no such thing");
+}
+
+TEST(ControlCall, AKindOfALaterVersionIsAnsweredAsNotSupported) {
+  TestNode one(1), two(2);
+  for (const auto kind : {static_cast<ControlKind>(0), static_cast<ControlKind>(200)}) {
+    Call call;
+    call.Start(&one, two.address(), {kind, 0, {}, 0, "order"});
+    ASSERT_TRUE(Until({&one, &two}, [&] { return call.done(); }));
+    EXPECT_EQ(call.code(), Code::kNotSupported);
+  }
+  EXPECT_TRUE(two.requests.empty());
 }
 
 TEST(ControlCall, ToNobodyFailsAtOnce) {
