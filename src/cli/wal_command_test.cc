@@ -44,19 +44,21 @@ class WalCommandTest : public testing::Test {
                                  {raft::Term(1), raft::MemberId(), raft::Index(1)});
     EXPECT_TRUE(made.has_value()) << made.error().message;
     std::vector<raft::Entry> entries;
-    for (uint64_t i = 2; i < 6; ++i) {
-      raft::Entry entry;
-      entry.term = raft::Term(1);
-      entry.index = raft::Index(i);
-      entry.kind = raft::EntryKind::kCommand;
-      entry.payload = SharedBytes::Copy("payload");
-      entry.checksum = raft::EntryChecksum(entry.kind, "payload");
-      entries.push_back(entry);
-    }
+    for (uint64_t i = 2; i < 6; ++i) entries.push_back(Entry(i, raft::EntryKind::kCommand));
     EXPECT_TRUE((*made)->Append({.entries = entries}, true).has_value());
     EXPECT_TRUE((*made)->Close().has_value());
   }
   ~WalCommandTest() override { std::filesystem::remove_all(path_); }
+
+  static raft::Entry Entry(uint64_t index, raft::EntryKind kind) {
+    raft::Entry entry;
+    entry.term = raft::Term(1);
+    entry.index = raft::Index(index);
+    entry.kind = kind;
+    entry.payload = SharedBytes::Copy("payload");
+    entry.checksum = raft::EntryChecksum(kind, "payload");
+    return entry;
+  }
 
   std::string path_;
   env::PosixEnv env_;
@@ -72,6 +74,29 @@ TEST_F(WalCommandTest, DumpShowsSegmentsFramesAndOnDemandRecords) {
   ran = RunWords({"dump", "--entries", options_.dir});
   EXPECT_EQ(ran.code, 0) << ran.err;
   EXPECT_THAT(ran.out, HasSubstr("index          5  term     1  command            7 bytes"));
+}
+
+TEST_F(WalCommandTest, DumpNamesEachKindOfEntryAndRecord) {
+  options_.dir = path_ + "/kinds";
+  auto made = wal::Wal::Create(env_, options_, {raft::Term(1), raft::Index(1)},
+                               {raft::Term(1), raft::MemberId(), raft::Index(1)});
+  ASSERT_TRUE(made.has_value()) << made.error().message;
+  const std::vector<raft::Entry> entries = {
+      Entry(2, raft::EntryKind::kNoop), Entry(3, raft::EntryKind::kCommand),
+      Entry(4, raft::EntryKind::kConf), Entry(5, raft::EntryKind::kClockTick)};
+  ASSERT_TRUE((*made)->Append({.entries = entries}, true).has_value());
+  const raft::HardState later{raft::Term(2), raft::MemberId(), raft::Index(9)};
+  const raft::EntryId snapshot_point{raft::Term(2), raft::Index(9)};
+  ASSERT_TRUE((*made)->Append({.hard_state = later, .reset = snapshot_point}, true).has_value());
+  ASSERT_TRUE((*made)->Close().has_value());
+  const Ran ran = RunWords({"dump", "--entries", options_.dir});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  for (const char* kind : {"noop", "command", "conf", "clock-tick"}) {
+    EXPECT_THAT(ran.out, testing::ContainsRegex("    entry +at +[0-9]+  index .* " +
+                                                std::string(kind) + " .*7 bytes"));
+  }
+  EXPECT_THAT(ran.out, testing::ContainsRegex("    reset +at +[0-9]+  index +9  term +2  - "));
+  EXPECT_THAT(ran.out, testing::ContainsRegex("    hard-state +at "));
 }
 
 TEST_F(WalCommandTest, VerifyGivesItsVerdictInTheLastLine) {
