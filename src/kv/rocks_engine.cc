@@ -146,6 +146,8 @@ class RocksEngine final : public Engine {
   Status Resume() override;
   EngineStats stats() const override;
 
+  rocksdb::DB* db() { return db_.get(); }
+
  private:
   Status CheckWritable() const {
     if (!listener_->failed()) return {};
@@ -359,6 +361,8 @@ Result<std::unique_ptr<Engine>> OpenRocksEngineOn(const RocksEngineOptions& opti
   }
   return engine;
 }
+
+rocksdb::DB* DatabaseOf(Engine* engine) { return dynamic_cast<RocksEngine&>(*engine).db(); }
 
 Result<std::unique_ptr<Engine>> OpenRocksEngine(const RocksEngineOptions& options) {
   rocksdb::Env* env = options.files != nullptr ? options.files->env.get() : rocksdb::Env::Default();

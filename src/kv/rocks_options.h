@@ -1,6 +1,7 @@
 // Between rocks_*.cc and their tests only: everything that needs RocksDB's headers to be said.
 #pragma once
 
+#include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/options.h>
 #include <rocksdb/status.h>
@@ -24,6 +25,9 @@ rocksdb::Options MakeRocksOptions(const RocksEngineOptions& options, rocksdb::En
 // As OpenRocksEngine, on a file system of the caller's; `env` outlives the engine.
 Result<std::unique_ptr<Engine>> OpenRocksEngineOn(const RocksEngineOptions& options,
                                                   rocksdb::Env* env);
+
+// The database of an engine that OpenRocksEngineOn made: for tests that move its tables themselves.
+rocksdb::DB* DatabaseOf(Engine* engine);
 
 // "rocksdb <what> in <path>: <RocksDB's text, which names the file>". `status` is not ok.
 Error MakeRocksError(const rocksdb::Status& status, std::string_view what, std::string_view path);

@@ -13,7 +13,7 @@
 #include "base/random.h"
 #include "env/fault_env.h"
 #include "env/mem_env.h"
-#include "node/test_env_fs.h"
+#include "kv/test_env_fs.h"
 #include "node/test_replica.h"
 #include "snapshot/finished.h"
 
@@ -103,7 +103,7 @@ class InstallCrashTest : public ::testing::Test {
   };
   Life Open(env::Env& env, bool install) {
     Life life;
-    life.database_files = DatabaseFilesIn(env);
+    life.database_files = kv::DatabaseFilesIn(env);
     life.status = OpenIn(env, install, &life);
     return life;
   }
@@ -274,7 +274,7 @@ TEST_F(InstallCrashTest, WhatComesUpTakesWritesAndKeepsThem) {
     Disk disk = moments[i]->Clone();
     Crash fate(i);
     disk->PowerLoss(fate);
-    kv::DatabaseFiles database_files = DatabaseFilesIn(*disk);
+    kv::DatabaseFiles database_files = kv::DatabaseFilesIn(*disk);
     TestReplica replica(kVolume, disk.get());
     replica.options().storage.database_files = &database_files;
     for (int life = 0; life < 2; ++life) {

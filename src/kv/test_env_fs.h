@@ -1,6 +1,7 @@
 // RocksDB's files in an Env, so that a test decides about each of its operations as about all
 // others of a node: over MemEnv and FaultEnv a loss of power takes what database and log had not
-// synced, together. Only what a database without a log of its own needs. Test-only.
+// synced, together. Only what a database without a log of its own needs; hard links, which an Env
+// does not have, only if the test says how they are made. Test-only.
 #pragma once
 
 #include <rocksdb/env.h>
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,7 +18,7 @@
 #include "env/env.h"
 #include "kv/rocks_options.h"
 
-namespace arima::node {
+namespace arima::kv {
 
 inline rocksdb::IOStatus ToRocks(const Error& error) {
   switch (error.code) {
@@ -116,11 +118,48 @@ class EnvDirectory final : public rocksdb::FSDirectory {
   const std::string path_;
 };
 
+// RocksDB opens a file so only to sync it.
+class EnvUpdateFile final : public rocksdb::FSRandomRWFile {
+ public:
+  explicit EnvUpdateFile(std::unique_ptr<env::File> file) : file_(std::move(file)) {}
+
+  rocksdb::IOStatus Write(uint64_t offset, const rocksdb::Slice& data, const rocksdb::IOOptions&,
+                          rocksdb::IODebugContext*) override {
+    return ToRocks(file_->WriteAt(offset, std::string_view(data.data(), data.size())));
+  }
+  rocksdb::IOStatus Read(uint64_t offset, size_t n, const rocksdb::IOOptions&,
+                         rocksdb::Slice* result, char* scratch,
+                         rocksdb::IODebugContext*) const override {
+    auto got = file_->ReadAt(offset, scratch, n);
+    *result = rocksdb::Slice(scratch, got.value_or(0));
+    return got ? rocksdb::IOStatus::OK() : ToRocks(got.error());
+  }
+  rocksdb::IOStatus Flush(const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
+    return rocksdb::IOStatus::OK();
+  }
+  rocksdb::IOStatus Sync(const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
+    return ToRocks(file_->Sync());
+  }
+  rocksdb::IOStatus Fsync(const rocksdb::IOOptions& options,
+                          rocksdb::IODebugContext* context) override {
+    return Sync(options, context);
+  }
+  rocksdb::IOStatus Close(const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
+    return rocksdb::IOStatus::OK();
+  }
+
+ private:
+  const std::unique_ptr<env::File> file_;
+};
+
+// Gives the file a second name.
+using LinkInEnv = std::function<Status(const std::string& from, const std::string& to)>;
+
 // What is not here has no way to the disk: the file system behind it is asked for names only.
 class EnvFileSystem final : public rocksdb::FileSystemWrapper {
  public:
-  explicit EnvFileSystem(env::Env& env)
-      : FileSystemWrapper(rocksdb::FileSystem::Default()), env_(env) {}
+  EnvFileSystem(env::Env& env, LinkInEnv link)
+      : FileSystemWrapper(rocksdb::FileSystem::Default()), env_(env), link_(std::move(link)) {}
   const char* Name() const override { return "EnvFileSystem"; }
 
   rocksdb::IOStatus NewSequentialFile(const std::string& path, const rocksdb::FileOptions&,
@@ -149,10 +188,10 @@ class EnvFileSystem final : public rocksdb::FileSystemWrapper {
                                       rocksdb::IODebugContext*) override {
     return Missing();
   }
-  rocksdb::IOStatus NewRandomRWFile(const std::string&, const rocksdb::FileOptions&,
-                                    std::unique_ptr<rocksdb::FSRandomRWFile>*,
+  rocksdb::IOStatus NewRandomRWFile(const std::string& path, const rocksdb::FileOptions&,
+                                    std::unique_ptr<rocksdb::FSRandomRWFile>* result,
                                     rocksdb::IODebugContext*) override {
-    return Missing();
+    return Open<EnvUpdateFile>(path, env::OpenMode::kReadWrite, result);
   }
   rocksdb::IOStatus NewMemoryMappedFileBuffer(
       const std::string&, std::unique_ptr<rocksdb::MemoryMappedFileBuffer>*) override {
@@ -217,9 +256,9 @@ class EnvFileSystem final : public rocksdb::FileSystemWrapper {
                                const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
     return ToRocks(env_.Rename(Plain(from), Plain(to)));
   }
-  rocksdb::IOStatus LinkFile(const std::string&, const std::string&, const rocksdb::IOOptions&,
-                             rocksdb::IODebugContext*) override {
-    return Missing();
+  rocksdb::IOStatus LinkFile(const std::string& from, const std::string& to,
+                             const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
+    return link_ ? ToRocks(link_(Plain(from), Plain(to))) : Missing();
   }
   // The volume directory has a lock of its own.
   rocksdb::IOStatus LockFile(const std::string&, const rocksdb::IOOptions&,
@@ -241,7 +280,7 @@ class EnvFileSystem final : public rocksdb::FileSystemWrapper {
                                  uint64_t* bytes, rocksdb::IODebugContext*) override {
     auto free_bytes = env_.FreeBytes(Plain(path));
     if (!free_bytes) return ToRocks(free_bytes.error());
-    *bytes = *free_bytes;
+    *bytes = std::min(*free_bytes, uint64_t{1} << 50);  // sums of it are formed
     return rocksdb::IOStatus::OK();
   }
   rocksdb::IOStatus IsDirectory(const std::string& path, const rocksdb::IOOptions&, bool* is_dir,
@@ -272,11 +311,12 @@ class EnvFileSystem final : public rocksdb::FileSystemWrapper {
   }
 
   env::Env& env_;
+  const LinkInEnv link_;
 };
 
 // `env` outlives what is returned.
-inline kv::DatabaseFiles DatabaseFilesIn(env::Env& env) {
-  return {rocksdb::NewCompositeEnv(std::make_shared<EnvFileSystem>(env))};
+inline DatabaseFiles DatabaseFilesIn(env::Env& env, LinkInEnv link = nullptr) {
+  return {rocksdb::NewCompositeEnv(std::make_shared<EnvFileSystem>(env, std::move(link)))};
 }
 
-}  // namespace arima::node
+}  // namespace arima::kv
