@@ -114,6 +114,10 @@ constexpr Mutant kMutants[] = {
      "node_test Replica*:InstallCrash*"},
     {70, "the name of an installed database is not synced", kSafety, "node_test InstallCrash*"},
     {71, "leaving a joint configuration is proposed again and again", kSafety, "sim"},
+    {72, "history goes up to a compaction revision that is not durable", kSafety,
+     "kv_test RocksCrash*"},
+    {73, "a deletion is cleaned away before what it hides", kSafety, "kv_test *"},
+    {74, "a checkpoint is done before it is synced", kSafety, "kv_test RocksCrash*"},
 };
 // clang-format on
 

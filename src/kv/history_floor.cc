@@ -1,5 +1,7 @@
 #include "kv/history_floor.h"
 
+#include "base/mutants.h"
+
 namespace arima::kv {
 
 void HistoryFloor::Raise(uint64_t revision, uint64_t position) {
@@ -13,7 +15,7 @@ void HistoryFloor::Raise(uint64_t revision, uint64_t position) {
 
 uint64_t HistoryFloor::At(uint64_t durable_position) {
   MutexLock lock(&mutex_);
-  while (!waiting_.empty() && waiting_.front().position <= durable_position) {
+  while (!waiting_.empty() && (waiting_.front().position <= durable_position || ARIMA_MUTANT(72))) {
     durable_ = waiting_.front().revision;
     waiting_.pop_front();
   }
