@@ -1,5 +1,4 @@
 // The program: which commands there are.
-#include <cstdint>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -13,11 +12,9 @@
 namespace {
 
 int RunSim(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
-  constexpr uint32_t kWholeNodes = 2;
-  auto run = [](const arima::sim::SimOptions& options) {
-    return options.level < kWholeNodes ? arima::sim::Run(options) : arima::simserver::Run(options);
-  };
-  return arima::sim::MainWith(args, out, err, run, kWholeNodes);
+  using arima::sim::CoreLevel;
+  return arima::sim::MainWith(args, out, err,
+                              {CoreLevel(), CoreLevel(), arima::simserver::NodeLevel()});
 }
 
 }  // namespace

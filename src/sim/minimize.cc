@@ -11,10 +11,9 @@ namespace {
 
 class Minimizer {
  public:
-  Minimizer(const SimOptions& failing, const std::function<SimResult(const SimOptions&)>& run)
-      : run_(run) {
+  Minimizer(const SimOptions& failing, const Level& level) : level_(level) {
     best_.options = failing;
-    best_.result = run_(failing);
+    best_.result = level_.run(failing);
     best_.runs = 1;
     invariant_ = Invariant(best_.result);
   }
@@ -24,8 +23,8 @@ class Minimizer {
     while (true) {
       const Overrides before = best_.options.overrides;
       DropFaults();
-      Lower(&Overrides::voters, SwarmOf(best_.options).voters);
-      Lower(&Overrides::clients, SwarmOf(best_.options).clients);
+      Lower(&Overrides::voters, Present().voters);
+      Lower(&Overrides::clients, Present().clients);
       LowerEvents();
       if (best_.options.overrides == before) return std::move(best_);
     }
@@ -36,10 +35,12 @@ class Minimizer {
     return result.failure.substr(0, result.failure.find(':'));
   }
 
+  Extent Present() const { return level_.extent(best_.options); }
+
   bool Try(const Overrides& overrides) {
     SimOptions options = best_.options;
     options.overrides = overrides;
-    SimResult result = run_(options);
+    SimResult result = level_.run(options);
     ++best_.runs;
     if (result.ok || Invariant(result) != invariant_) return false;
     best_.options = std::move(options);
@@ -49,7 +50,7 @@ class Minimizer {
 
   // Halves first, then one by one: most runs need few of their faults.
   void DropFaults() {
-    std::vector<std::string> present = FaultClassesOf(SwarmOf(best_.options));
+    std::vector<std::string> present = Present().faults;
     for (size_t step = std::max<size_t>(present.size() / 2, 1);; step /= 2) {
       for (size_t at = 0; at < present.size();) {
         const size_t end = std::min(at + step, present.size());
@@ -77,7 +78,7 @@ class Minimizer {
 
   // The run may end with the failure long before; what it did not reach is no matter.
   void LowerEvents() {
-    uint64_t present = std::min(best_.result.events, SwarmOf(best_.options).events_max);
+    uint64_t present = std::min(best_.result.events, Present().events);
     for (uint64_t step = present / 2; step > 0;) {
       Overrides smaller = best_.options.overrides;
       smaller.events = present - step;
@@ -90,16 +91,15 @@ class Minimizer {
     }
   }
 
-  const std::function<SimResult(const SimOptions&)>& run_;
+  const Level& level_;
   std::string invariant_;
   Minimized best_;
 };
 
 }  // namespace
 
-Minimized Minimize(const SimOptions& failing,
-                   const std::function<SimResult(const SimOptions&)>& run) {
-  return Minimizer(failing, run).Run();
+Minimized Minimize(const SimOptions& failing, const Level& level) {
+  return Minimizer(failing, level).Run();
 }
 
 }  // namespace arima::sim

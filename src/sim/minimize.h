@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 
 #include "sim/simulator.h"
 
@@ -18,9 +17,8 @@ struct Minimized {
   uint64_t runs = 0;   // that it took
 };
 
-// `failing` fails under `run`, which must be a pure function of its options. A run counts as
-// failing in the same way if the same invariant is broken.
-Minimized Minimize(const SimOptions& failing,
-                   const std::function<SimResult(const SimOptions&)>& run);
+// `failing` fails on `level`. A run counts as failing in the same way if the same invariant is
+// broken.
+Minimized Minimize(const SimOptions& failing, const Level& level);
 
 }  // namespace arima::sim

@@ -1,21 +1,12 @@
 #include "sim/overrides.h"
 
 #include <algorithm>
-#include <span>
-
-#include "base/assert.h"
 
 namespace arima::sim {
 namespace {
 
-struct FaultClass {
-  std::string_view name;
-  bool (*has)(const Swarm&);
-  void (*drop)(Swarm*);
-};
-
 // Members of the operator and what only he can mend go together.
-constexpr FaultClass kClasses[] = {
+constexpr FaultClass<Swarm> kClasses[] = {
     {"membership", [](const Swarm& s) { return s.membership_ns_mean != 0; },
      [](Swarm* s) { s->membership_ns_mean = 0, s->disk.damage = false; }},
     {"power-loss", [](const Swarm& s) { return s.power_loss; },
@@ -61,30 +52,10 @@ constexpr FaultClass kClasses[] = {
 
 }  // namespace
 
-std::vector<std::string> FaultClassNames() {
-  std::vector<std::string> names;
-  for (const FaultClass& fault : kClasses) names.emplace_back(fault.name);
-  return names;
-}
-
-bool IsFaultClass(std::string_view name) {
-  return std::ranges::find(kClasses, name, &FaultClass::name) != std::end(kClasses);
-}
-
-std::vector<std::string> FaultClassesOf(const Swarm& swarm) {
-  std::vector<std::string> names;
-  for (const FaultClass& fault : kClasses) {
-    if (fault.has(swarm)) names.emplace_back(fault.name);
-  }
-  return names;
-}
+std::span<const FaultClass<Swarm>> FaultClasses() { return kClasses; }
 
 void Apply(const Overrides& overrides, Swarm* swarm) {
-  for (const std::string& name : overrides.without) {
-    const auto* fault = std::ranges::find(kClasses, name, &FaultClass::name);
-    ARIMA_ASSERT(fault != std::end(kClasses), name);
-    fault->drop(swarm);
-  }
+  DropFrom(swarm, FaultClasses(), overrides.without);
   if (overrides.events != 0) swarm->events_max = overrides.events;
   if (overrides.clients != 0) swarm->clients = std::min(swarm->clients, overrides.clients);
   if (overrides.voters != 0) swarm->voters = std::min(swarm->voters, overrides.voters);

@@ -5,10 +5,11 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "sim/fault_class.h"
 #include "sim/swarm.h"
 
 namespace arima::sim {
@@ -22,12 +23,8 @@ struct Overrides {
   friend bool operator==(const Overrides&, const Overrides&) = default;
 };
 
-// All fault classes, in the order in which they are worth trying to leave out.
-std::vector<std::string> FaultClassNames();
-bool IsFaultClass(std::string_view name);
-
-// Of these, the ones that a run has.
-std::vector<std::string> FaultClassesOf(const Swarm& swarm);
+// Of levels 0 and 1.
+std::span<const FaultClass<Swarm>> FaultClasses();
 
 // Names in `overrides` must be fault classes.
 void Apply(const Overrides& overrides, Swarm* swarm);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <span>
 #include <string_view>
 
 #include "base/assert.h"
@@ -18,13 +19,13 @@ namespace arima::sim {
 namespace {
 
 struct Arguments {
-  uint32_t level_max = kLevelMax;
   uint64_t first = 0;
   uint64_t last = 0;
   SimOptions options;  // but seed and trace
   bool trace = false;
   bool quiet = false;
   bool minimize = false;
+  bool twice = false;
   std::string mutant;  // empty = none
 };
 
@@ -58,22 +59,19 @@ bool Range(std::string_view text, Arguments* arguments) {
   return true;
 }
 
-Status Without(std::string_view text, Overrides* overrides) {
+std::vector<std::string> Split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
   while (true) {
-    const std::string name(text.substr(0, text.find(',')));
-    if (!IsFaultClass(name)) {
-      std::string known;
-      for (const std::string& one : FaultClassNames()) known += " " + one;
-      return Fail(Code::kInvalidArgument, "--without cannot be " + name + "; there are:" + known);
-    }
-    overrides->without.push_back(name);
-    if (text.size() == name.size()) return {};
-    text.remove_prefix(name.size() + 1);
+    const size_t end = text.find(separator);
+    parts.emplace_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
   }
 }
 
 // One flag with a value. kNotFound: there is no such flag.
-Status TakeValue(const std::string& flag, const std::string& value, Arguments* arguments) {
+Status TakeValue(const std::string& flag, const std::string& value, size_t levels,
+                 Arguments* arguments) {
   SimOptions& options = arguments->options;
   constexpr uint64_t kMany = 1'000'000'000'000;
   bool good = true;
@@ -83,7 +81,7 @@ Status TakeValue(const std::string& flag, const std::string& value, Arguments* a
     good = Range(value, arguments);
   } else if (flag == "--level") {
     const Result<uint64_t> level = ParseNumber(value);
-    good = level && *level <= arguments->level_max;
+    good = level && *level < levels;
     options.level = static_cast<uint32_t>(level.value_or(0));
   } else if (flag == "--until") {
     good = Positive(value, kMany, &options.until_ms);
@@ -97,31 +95,28 @@ Status TakeValue(const std::string& flag, const std::string& value, Arguments* a
     if (Status done = Plant(value); !done) return done;
     arguments->mutant = value;
   } else if (flag == "--without") {
-    return Without(value, &options.overrides);
+    options.overrides.without = Split(value, ',');
   }
   if (!good) return Fail(Code::kInvalidArgument, flag + " cannot be " + value);
   return {};
 }
 
-// Whole nodes have no switches: the seed alone decides.
-Status FitsLevel(const std::vector<std::string>& args, uint32_t level) {
-  constexpr std::string_view kNotOfNodes[] = {"--until",  "--events",  "--clients",
-                                              "--voters", "--without", "--minimize"};
-  if (level <= kLevelMax) return {};
-  for (const std::string_view flag : kNotOfNodes) {
-    if (std::ranges::find(args, flag) == args.end()) continue;
-    return Fail(Code::kInvalidArgument,
-                "level " + std::to_string(level) + " does not have " + std::string(flag));
+// Each level has classes of its own.
+Status CheckFaults(const std::vector<std::string>& given, const std::vector<std::string>& known) {
+  for (const std::string& name : given) {
+    if (std::ranges::find(known, name) != known.end()) continue;
+    std::string all;
+    for (const std::string& one : known) all += " " + one;
+    return Fail(Code::kInvalidArgument, "--without cannot be " + name + "; there are:" + all);
   }
   return {};
 }
 
-Result<Arguments> Parse(const std::vector<std::string>& args, uint32_t level_max) {
+Result<Arguments> Parse(const std::vector<std::string>& args, std::span<const Level> levels) {
   constexpr std::string_view kWithValue[] = {"--seed",   "--seeds",   "--level",
                                              "--until",  "--events",  "--clients",
                                              "--voters", "--without", "--mutant"};
   Arguments arguments;
-  arguments.level_max = level_max;
   bool seeded = false;
   for (size_t i = 0; i < args.size(); ++i) {
     const std::string& flag = args[i];
@@ -131,12 +126,14 @@ Result<Arguments> Parse(const std::vector<std::string>& args, uint32_t level_max
       arguments.quiet = true;
     } else if (flag == "--minimize") {
       arguments.minimize = true;
+    } else if (flag == "--twice") {
+      arguments.twice = true;
     } else if (std::ranges::find(kWithValue, flag) == std::end(kWithValue)) {
       return Fail(Code::kInvalidArgument, "unknown argument " + flag);
     } else if (++i == args.size()) {
       return Fail(Code::kInvalidArgument, flag + " needs a value");
     } else {
-      if (Status taken = TakeValue(flag, args[i], &arguments); !taken) {
+      if (Status taken = TakeValue(flag, args[i], levels.size(), &arguments); !taken) {
         return std::unexpected(taken.error());
       }
       seeded = seeded || flag.starts_with("--seed");
@@ -146,8 +143,9 @@ Result<Arguments> Parse(const std::vector<std::string>& args, uint32_t level_max
   if (arguments.trace && arguments.first != arguments.last) {
     return Fail(Code::kInvalidArgument, "--trace goes with one seed");
   }
-  if (Status fits = FitsLevel(args, arguments.options.level); !fits) {
-    return std::unexpected(fits.error());
+  const SimOptions& options = arguments.options;
+  if (Status known = CheckFaults(options.overrides.without, levels[options.level].faults); !known) {
+    return std::unexpected(known.error());
   }
   return arguments;
 }
@@ -174,9 +172,8 @@ void PrintRunningSeed() {
 
 class Runner {
  public:
-  Runner(const Arguments& arguments, std::ostream& out, std::ostream& err,
-         const std::function<SimResult(const SimOptions&)>& run)
-      : arguments_(arguments), out_(out), err_(err), run_(run) {}
+  Runner(const Arguments& arguments, std::ostream& out, std::ostream& err, const Level& level)
+      : arguments_(arguments), out_(out), err_(err), level_(level) {}
 
   int Run() {
     uint64_t seeds = 0;
@@ -194,7 +191,7 @@ class Runner {
  private:
   SimResult Watched(const SimOptions& options) {
     running = &options;
-    SimResult result = run_(options);
+    SimResult result = level_.run(options);
     running = nullptr;
     return result;
   }
@@ -203,7 +200,8 @@ class Runner {
     SimOptions options = arguments_.options;
     options.seed = seed;
     if (arguments_.trace) options.trace = [this](const std::string& line) { out_ << line << "\n"; };
-    const SimResult result = Watched(options);
+    SimResult result = Watched(options);
+    if (arguments_.twice && result.ok) RunAgain(options, &result);
     digest_ = Mix(digest_, result.digest);
     events_ += result.events;
     if (!arguments_.quiet || !result.ok) {
@@ -215,10 +213,22 @@ class Runner {
     if (++failed_ == 1 && arguments_.minimize) Shrink(options);
   }
 
+  void RunAgain(SimOptions options, SimResult* first) {
+    options.trace = nullptr;
+    const SimResult second = Watched(options);
+    if (second.digest == first->digest && second.digests == first->digests) return;
+    const auto parted = std::ranges::mismatch(first->digests, second.digests).in1;
+    const auto alike = static_cast<uint64_t>(parted - first->digests.begin());
+    first->ok = false;
+    first->failure = "determinism: a second run of the seed is another one after event " +
+                     std::to_string(alike * kDigestEvery);
+  }
+
   void Shrink(SimOptions options) {
     options.trace = nullptr;
-    const Minimized smallest =
-        Minimize(options, [this](const SimOptions& smaller) { return Watched(smaller); });
+    Level watched = level_;
+    watched.run = [this](const SimOptions& smaller) { return Watched(smaller); };
+    const Minimized smallest = Minimize(options, watched);
     err_ << "smallest of " << smallest.runs << " runs: " << smallest.result.failure
          << "\nrepeat it with: " << ReplayCommand(smallest.options) << " --trace\n";
   }
@@ -226,7 +236,7 @@ class Runner {
   const Arguments& arguments_;
   std::ostream& out_;
   std::ostream& err_;
-  const std::function<SimResult(const SimOptions&)>& run_;
+  const Level& level_;
   uint64_t failed_ = 0;
   uint64_t events_ = 0;
   uint64_t digest_ = 1;
@@ -235,31 +245,29 @@ class Runner {
 }  // namespace
 
 int MainWith(const std::vector<std::string>& args, std::ostream& out, std::ostream& err,
-             const std::function<SimResult(const SimOptions&)>& run, uint32_t level_max) {
+             const std::vector<Level>& levels) {
   if (!args.empty() && args.front() == "--check-history") {
     return CheckHistoryFile({args.begin() + 1, args.end()}, out, err);
   }
-  const Result<Arguments> arguments = Parse(args, level_max);
+  const Result<Arguments> arguments = Parse(args, levels);
   if (!arguments) {
     err << "arima sim: " << arguments.error().message
-        << "\nusage: arima sim --seed S | --seeds A..B [--level 0|1] [--until MS] [--trace]"
-           " [--quiet]\n                 [--minimize] [--without FAULT,...] [--clients N]"
-           " [--voters N] [--events N] [--mutant M7]\n"
-        << (level_max > kLevelMax ? "       arima sim --seed S | --seeds A..B --level 2 [--trace]"
-                                    " [--quiet] [--mutant M7]\n"
-                                  : "")
-        << "       arima sim --check-history FILE\n";
+        << "\nusage: arima sim --seed S | --seeds A..B [--level 0|1"
+        << (levels.size() > kLevelMax + 1 ? "|2" : "")
+        << "] [--until MS] [--trace] [--quiet]\n                 [--minimize] [--twice]"
+           " [--without FAULT,...] [--clients N] [--voters N]\n                 [--events N]"
+           " [--mutant M7]\n       arima sim --check-history FILE\n";
     return 2;
   }
   planted = arguments->mutant;
   SetAssertHook(PrintRunningSeed);
-  const int code = Runner(*arguments, out, err, run).Run();
+  const int code = Runner(*arguments, out, err, levels[arguments->options.level]).Run();
   SetAssertHook(nullptr);
   return code;
 }
 
 int Main(const std::vector<std::string>& args, std::ostream& out, std::ostream& err) {
-  return MainWith(args, out, err, Run);
+  return MainWith(args, out, err, {CoreLevel(), CoreLevel()});
 }
 
 }  // namespace arima::sim

@@ -2,17 +2,17 @@
 //
 //   --seed S             one run
 //   --seeds A..B         runs for each seed of [A, B]
-//   --level L            0 (the core alone, the default), 1 (core and raft log) or 2 (whole nodes,
-//                        which have --seed, --seeds, --trace, --quiet and --mutant only)
+//   --level L            0 (the core alone, the default), 1 (core and raft log), 2 (whole nodes)
 //   --until T            ends each run at T ms of virtual time
 //   --mutant M7          with that planted bug; in the build `mutants` only (base/mutants.h)
 //   --trace              one line per event, before the summary; with --seed only
 //   --quiet              no line per run that passes
 //   --minimize           shrinks the first failing run, and prints the command of the smallest
-//   --without F,G        without these classes of faults; a wrong name lists all
+//   --twice              each run a second time, which must be the same
+//   --without F,G        without these classes of faults; a wrong name lists those of the level
 //   --clients N          no more clients than this
-//   --voters N           no more voters than this at the beginning
-//   --events N           core events before everything heals, instead of a number from the seed
+//   --voters N           no more voters than this at the beginning; at level 2 machines
+//   --events N           events before everything heals, instead of a number from the seed
 //   --check-history FILE no run: judges a recorded history (sim/history_command.h)
 //
 // Prints one line per run and one for all of them, which are the same on every machine. A failing
@@ -20,8 +20,6 @@
 // one failed, 2 if the arguments are wrong.
 #pragma once
 
-#include <cstdint>
-#include <functional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -30,11 +28,10 @@
 
 namespace arima::sim {
 
-// With something else to run: whole nodes, which this folder does not know, and what tests have.
-// `run` serves all levels up to `level_max`. `args` are those behind `arima sim`.
+// levels[n] is level n: whole nodes, which this folder does not know, and what tests have. `args`
+// are those behind `arima sim`.
 int MainWith(const std::vector<std::string>& args, std::ostream& out, std::ostream& err,
-             const std::function<SimResult(const SimOptions&)>& run,
-             uint32_t level_max = kLevelMax);
+             const std::vector<Level>& levels);
 // Levels 0 and 1.
 int Main(const std::vector<std::string>& args, std::ostream& out, std::ostream& err);
 

@@ -17,7 +17,6 @@ using raft::MemberId;
 
 namespace {
 
-constexpr uint64_t kDigestEvery = 10'000;  // events
 constexpr uint64_t kLoopsPerEventMax = 50;
 
 raft::MemberInfo Info(MemberId id) {
@@ -73,6 +72,7 @@ SimResult Simulation::Run() {
     Dispatch(event);
     if (result_.events >= digest_at) {
       MixDigests();
+      result_.digests.push_back(result_.digest);
       digest_at += kDigestEvery;
     }
     if (phase_ == Phase::kFaults && result_.events >= events_max_) Heal();

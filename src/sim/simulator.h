@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "sim/overrides.h"
 #include "sim/sim_log.h"
@@ -23,6 +24,7 @@
 namespace arima::sim {
 
 inline constexpr uint32_t kLevelMax = 1;  // of Run
+inline constexpr uint64_t kDigestEvery = 10'000;
 
 struct SimOptions {
   uint32_t level = 0;
@@ -38,6 +40,8 @@ struct SimResult {
   bool ok = false;
   std::string failure;  // "invariant: what", empty if ok
   uint64_t digest = 0;  // of all states at the end and on the way
+  // What it was after each kDigestEvery events: where two runs of a seed parted.
+  std::vector<uint64_t> digests;
   uint64_t events = 0;  // inputs that cores were given
   uint64_t virtual_ms = 0;
   uint64_t nodes = 0;  // members that ever existed
@@ -50,10 +54,28 @@ struct SimResult {
   uint64_t snapshots_installed = 0;
   uint64_t lost_members = 0;  // whose log was damaged beyond repair
   LogCounters log;            // level 1
-  std::string summary;        // of a run that has other figures than these; else empty
+  std::string figures;        // of a run that has others than these, " name=number ..."
 };
 
+// What a run can be made smaller by (minimize.h), with the overrides that it has.
+struct Extent {
+  std::vector<std::string> faults;  // classes
+  uint32_t voters = 0;
+  uint32_t clients = 0;
+  uint64_t events = 0;  // before everything heals, at most
+};
+
+// What the command line and minimize.h know of a level. Both functions are pure.
+struct Level {
+  std::vector<std::string> faults;  // the names of all its classes
+  std::function<SimResult(const SimOptions&)> run;
+  std::function<Extent(const SimOptions&)> extent;
+};
+
+// Levels 0 and 1.
+Level CoreLevel();
 SimResult Run(const SimOptions& options);
+Extent ExtentOf(const SimOptions& options);
 
 // What the seed has drawn, with the overrides.
 Swarm SwarmOf(const SimOptions& options);

@@ -12,8 +12,9 @@ using sim::kSecond;
 
 void Simulation::PlanFault() {
   if (swarm_.fault_ns_mean == 0) return;
-  scheduler_.After(sim::DrawDelay(&random_, swarm_.fault_ns_mean), [this] {
+  scheduler_.After(sim::DrawDelay(&fault_random_, swarm_.fault_ns_mean), [this] {
     if (healing_) return;
+    NewStream(&fault_random_);
     InjectFault();
     PlanFault();
   });
@@ -167,7 +168,7 @@ bool Simulation::MayLoseData(const Machine& machine) const {
 }
 
 void Simulation::WipeOne() {
-  if (!swarm_.wipe || healing_) return;
+  if (!swarm_.wipe) return;
   Machine* victim = AnyMachine([this](const Machine& m) {
     return InCluster(m) && m.state() != Machine::State::kDown && MayLoseData(m);
   });
@@ -182,8 +183,9 @@ void Simulation::WipeOne() {
 
 void Simulation::PlanOrder() {
   if (swarm_.operator_ns_mean == 0) return;
-  scheduler_.After(sim::DrawDelay(&random_, swarm_.operator_ns_mean), [this] {
+  scheduler_.After(sim::DrawDelay(&operator_random_, swarm_.operator_ns_mean), [this] {
     if (healing_) return;
+    NewStream(&operator_random_);
     if (!ordering()) GiveOrder();
     PlanOrder();
   });

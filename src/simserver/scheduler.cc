@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/mutex.h"
+#include "sim/simulator.h"
 
 namespace arima::simserver {
 namespace {
@@ -30,9 +31,9 @@ Scheduler::~Scheduler() {
   Runtime::Install(nullptr);
 }
 
-void Scheduler::Mix(uint64_t value) {
-  SeededRandom mixer(digest_ ^ value);
-  digest_ = mixer.Next();
+void Scheduler::CountEvent(uint64_t value) {
+  Mix(value);
+  if (++events_ % sim::kDigestEvery == 0) digests_.push_back(digest_);
 }
 
 void Scheduler::After(uint64_t delay_ns, Task task) {
@@ -75,8 +76,7 @@ bool Scheduler::RunUntil(uint64_t end_ns, const std::function<bool()>& done) {
 
 void Scheduler::OnEvent(const Event& event) {
   if (event.thread == 0) {
-    ++events_;
-    Mix(now_ns_);
+    CountEvent(now_ns_);
     tasks_.Take(event.slot)();
     return;
   }
@@ -105,8 +105,7 @@ Scheduler::Thread* Scheduler::PickReady() {
 
 void Scheduler::RunFiber(Thread* thread) {
   ARIMA_ASSERT(current_ == nullptr);
-  ++events_;
-  Mix(now_ns_ ^ thread->id);
+  CountEvent(now_ns_ ^ thread->id);
   thread->state = State::kRunning;
   current_ = thread;
   thread->fiber->Resume();

@@ -25,6 +25,7 @@
 #include "base/random.h"
 #include "base/runtime.h"
 #include "sim/event_heap.h"
+#include "sim/mix.h"
 #include "sim/verdict.h"
 #include "simserver/fiber.h"
 
@@ -49,8 +50,11 @@ class Scheduler final : public Runtime {
 
   uint64_t now_ns() const { return now_ns_; }
   uint64_t events() const { return events_; }
+  // Of all events, all switches between fibers, and what others mix in.
   uint64_t digest() const { return digest_; }
-  void Mix(uint64_t value);
+  // What it was after each sim::kDigestEvery events.
+  const std::vector<uint64_t>& digests() const { return digests_; }
+  void Mix(uint64_t value) { digest_ = sim::Mix(digest_, value); }
 
   // Runs `task` outside, `delay_ns` from now. From anywhere.
   using Task = std::move_only_function<void()>;
@@ -129,6 +133,7 @@ class Scheduler final : public Runtime {
     uint32_t slot = 0;
   };
 
+  void CountEvent(uint64_t value);
   ThreadId Spawn(ProcessId process, std::move_only_function<void()> body);
   void RunFiber(Thread* thread);
   Thread* PickReady();
@@ -147,6 +152,7 @@ class Scheduler final : public Runtime {
   uint64_t now_ns_ = 1'000'000'000;
   uint64_t events_ = 0;
   uint64_t digest_ = 0;
+  std::vector<uint64_t> digests_;
   uint64_t steps_at_this_time_ = 0;
   sim::EventHeap<Event> heap_;
   sim::SlotPool<Task> tasks_;

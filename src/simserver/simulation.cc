@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/hex.h"
+#include "sim/mix.h"
 #include "sim/swarm.h"
 
 namespace arima::simserver {
@@ -12,6 +13,7 @@ namespace {
 
 using sim::kMillisecond;
 using sim::kSecond;
+using sim::Split;
 
 // A cluster that nobody disturbs is complete after this.
 constexpr uint64_t kBuildNs = 300 * kSecond;
@@ -21,6 +23,10 @@ constexpr uint64_t kWatchNs = kSecond;
 // More threads than any number of nodes needs: some do not end.
 constexpr size_t kFibersPerMachine = 64;
 
+// Streams of chance, each of one subject, so that to take something away leaves the others as they
+// were. Machine n has kMachine + n.
+enum Stream : uint64_t { kSwarm, kNetwork, kFaults, kOperator, kBuilding, kClients, kMachine };
+
 std::vector<Machine*> Pointers(const std::vector<std::unique_ptr<Machine>>& machines) {
   std::vector<Machine*> pointers;
   for (const auto& machine : machines) pointers.push_back(machine.get());
@@ -29,46 +35,63 @@ std::vector<Machine*> Pointers(const std::vector<std::unique_ptr<Machine>>& mach
 
 }  // namespace
 
-std::string Summary(const Outcome& outcome) {
+std::string Figures(const Outcome& outcome) {
   auto add = [](const char* name, uint64_t value) {
     return std::string(" ") + name + "=" + std::to_string(value);
   };
-  std::string line = outcome.ok ? "ok" : "FAILED";
-  line += std::string(" digest=") + ToHex(outcome.digest);
-  line += add("events", outcome.events) + add("virtual_ms", outcome.virtual_ms) +
-          add("machines", outcome.machines) + add("leaders", outcome.leaders) +
-          add("committed", outcome.committed) + add("kills", outcome.kills) +
-          add("joins", outcome.joins) + add("snapshots", outcome.snapshots) +
-          add("writes", outcome.writes) + add("reads", outcome.reads) +
-          add("states", outcome.states_compared) + add("undecided", outcome.undecided);
-  return line;
+  return std::string(" digest=") + ToHex(outcome.digest) + add("events", outcome.events) +
+         add("virtual_ms", outcome.virtual_ms) + add("machines", outcome.machines) +
+         add("leaders", outcome.leaders) + add("committed", outcome.committed) +
+         add("kills", outcome.kills) + add("joins", outcome.joins) +
+         add("snapshots", outcome.snapshots) + add("writes", outcome.writes) +
+         add("reads", outcome.reads) + add("states", outcome.states_compared) +
+         add("undecided", outcome.undecided);
 }
 
-sim::SimResult Run(const sim::SimOptions& options) {
-  const Outcome outcome = Simulation({options.seed, options.trace}).Run();
-  sim::SimResult result;
-  result.ok = outcome.ok;
-  result.failure = outcome.failure;
-  result.digest = outcome.digest;
-  result.events = outcome.events;
-  result.summary = Summary(outcome);
-  return result;
+Swarm NodeSwarmOf(const sim::SimOptions& options) {
+  SeededRandom random(Split(options.seed, kSwarm));
+  Swarm swarm = DrawSwarm(&random);
+  Apply(options.overrides, &swarm);
+  return swarm;
 }
 
-Simulation::Simulation(const Options& options)
+sim::Level NodeLevel() {
+  auto run = [](const sim::SimOptions& options) {
+    const Outcome outcome = Simulation(options).Run();
+    sim::SimResult result;
+    result.ok = outcome.ok;
+    result.failure = outcome.failure;
+    result.digest = outcome.digest;
+    result.digests = outcome.digests;
+    result.events = outcome.events;
+    result.figures = Figures(outcome);
+    return result;
+  };
+  auto extent = [](const sim::SimOptions& options) {
+    const Swarm swarm = NodeSwarmOf(options);
+    return sim::Extent{sim::PresentIn(swarm, FaultClasses()), swarm.machines, swarm.clients,
+                       swarm.events_max};
+  };
+  return {sim::NamesOf(FaultClasses()), run, extent};
+}
+
+Simulation::Simulation(const sim::SimOptions& options)
     : options_(options),
-      random_(options.seed),
-      swarm_(DrawSwarm(&random_)),
+      until_ns_(options.until_ms == 0 ? UINT64_MAX : kSecond + options.until_ms * kMillisecond),
+      swarm_(NodeSwarmOf(options)),
+      fault_random_(Split(options.seed, kFaults)),
+      operator_random_(Split(options.seed, kOperator)),
+      random_(Split(options.seed, kBuilding)),
       scheduler_(swarm_.scheduler, &verdict_),
-      network_(&scheduler_, random_.Next(), swarm_.network),
+      network_(&scheduler_, Split(options.seed, kNetwork), swarm_.network),
       consensus_(&verdict_) {
   world_ = {&scheduler_, &network_, &verdict_, &consensus_, &swarm_, nullptr, nullptr};
   world_.gone = [this](Machine* machine) { Restart(machine); };
   if (options_.trace) world_.trace = [this](const std::string& line) { Trace(line); };
   for (uint32_t i = 0; i < swarm_.machines; ++i) {
-    machines_.push_back(std::make_unique<Machine>(world_, i, random_.Next()));
+    machines_.push_back(std::make_unique<Machine>(world_, i, Split(options.seed, kMachine + i)));
   }
-  clients_ = std::make_unique<Clients>(world_, random_.Next(), Pointers(machines_));
+  clients_ = std::make_unique<Clients>(world_, Split(options.seed, kClients), Pointers(machines_));
 }
 
 Simulation::~Simulation() {
@@ -101,9 +124,8 @@ Outcome Simulation::Run() {
     PlanFault();
     PlanOrder();
     const uint64_t events_end = scheduler_.events() + swarm_.events_max;
-    scheduler_.RunUntil(scheduler_.now_ns() + swarm_.faults_ns,
-                        [&] { return scheduler_.events() >= events_end; });
-    if (verdict_.ok()) Converge();
+    Go(scheduler_.now_ns() + swarm_.faults_ns, [&] { return scheduler_.events() >= events_end; });
+    if (verdict_.ok() && !Over()) Converge();
   }
   if (verdict_.ok()) undecided_ = CheckClients(clients_->history(), &verdict_);
   return Finish();
@@ -116,8 +138,8 @@ bool Simulation::BuildCluster() {
   auto all_up = [&] {
     return std::ranges::all_of(machines_, [](const auto& m) { return m->up(); });
   };
-  if (!scheduler_.RunUntil(end_ns, all_up)) {
-    verdict_.Fail("liveness", "not all nodes have started");
+  if (!Go(end_ns, all_up)) {
+    if (!Over()) verdict_.Fail("liveness", "not all nodes have started");
     return false;
   }
   cluster_ = machines_[0]->cluster();
@@ -125,7 +147,8 @@ bool Simulation::BuildCluster() {
     if (machine == machines_[0]) continue;
     while (verdict_.ok() && !InCluster(*machine) && scheduler_.now_ns() < end_ns) {
       Join(machine.get());
-      scheduler_.RunUntil(scheduler_.now_ns() + 40 * kSecond, [&] { return !ordering(); });
+      Go(scheduler_.now_ns() + 40 * kSecond, [&] { return !ordering(); });
+      if (Over()) return false;
     }
     if (!InCluster(*machine)) verdict_.Fail("liveness", machine->name() + " could not be joined");
   }
@@ -174,14 +197,19 @@ std::string Simulation::WhyNotEqual() const {
   return {};
 }
 
+bool Simulation::Go(uint64_t end_ns, const std::function<bool()>& done) {
+  return scheduler_.RunUntil(std::min(end_ns, until_ns_), done);
+}
+
 bool Simulation::Await(const std::function<std::string()>& why_not) {
   const uint64_t end_ns = scheduler_.now_ns() + kConvergeNs;
   // Looked at once in a while: it walks over everything.
   while (verdict_.ok()) {
     const std::string why = why_not();
     if (why.empty()) return true;
+    if (Over()) return false;
     if (scheduler_.now_ns() >= end_ns) verdict_.Fail("liveness", why);
-    scheduler_.RunUntil(scheduler_.now_ns() + 100 * kMillisecond, [] { return false; });
+    Go(scheduler_.now_ns() + 100 * kMillisecond, [] { return false; });
   }
   return false;
 }
@@ -220,6 +248,7 @@ Outcome Simulation::Finish() {
   scheduler_.Mix(outcome.writes);
   scheduler_.Mix(outcome.reads);
   outcome.digest = scheduler_.digest();
+  outcome.digests = scheduler_.digests();
   return outcome;
 }
 

@@ -20,11 +20,6 @@
 
 namespace arima::simserver {
 
-struct Options {
-  uint64_t seed = 1;
-  std::function<void(const std::string&)> trace;  // null: none
-};
-
 struct Outcome {
   bool ok = false;
   std::string failure;  // "invariant: what", empty if ok
@@ -41,17 +36,22 @@ struct Outcome {
   uint64_t reads = 0;
   uint64_t states_compared = 0;
   uint64_t undecided = 0;  // keys of which it is not known whether clients saw one order
+  // What the digest was after each sim::kDigestEvery events.
+  std::vector<uint64_t> digests;
 };
 
-// One line without the seed, the same on every machine.
-std::string Summary(const Outcome& outcome);
+// " name=number ...", the same on every machine.
+std::string Figures(const Outcome& outcome);
 
-// For the command line of the simulator: `options` of level 2, of which only seed and trace count.
-sim::SimResult Run(const sim::SimOptions& options);
+// What the seed has drawn, with the overrides.
+Swarm NodeSwarmOf(const sim::SimOptions& options);
+
+// For the command line of the simulator.
+sim::Level NodeLevel();
 
 class Simulation {
  public:
-  explicit Simulation(const Options& options);
+  explicit Simulation(const sim::SimOptions& options);
   ~Simulation();
   Outcome Run();
 
@@ -59,7 +59,11 @@ class Simulation {
   // ---- simulation.cc
   bool BuildCluster();
   void Converge();
-  // False: it is not so in time, and the verdict says why.
+  // As Scheduler::RunUntil, but no longer than the whole run may last.
+  bool Go(uint64_t end_ns, const std::function<bool()>& done);
+  // The time is over that --until gives.
+  bool Over() const { return scheduler_.now_ns() >= until_ns_; }
+  // False: it is not so in time, and the verdict says why; or the run is over.
   bool Await(const std::function<std::string()>& why_not);
   std::string WhyNotServing() const;
   std::string WhyNotEqual() const;
@@ -69,6 +73,8 @@ class Simulation {
   void Trace(const std::string& line);
   bool InCluster(const Machine& machine) const;
   Machine* AnyMachine(const std::function<bool(const Machine&)>& wanted);
+  // The next fault, or order, draws from a stream of its own: to leave one out changes no other.
+  void NewStream(SeededRandom* seeds) { random_ = SeededRandom(seeds->Next()); }
 
   // ---- faults.cc
   void PlanFault();
@@ -91,10 +97,13 @@ class Simulation {
   void Remove(Machine* target);
   void Heal();
 
-  const Options options_;
+  const sim::SimOptions options_;
+  const uint64_t until_ns_;
   sim::Verdict verdict_;
-  SeededRandom random_;
   const Swarm swarm_;
+  SeededRandom fault_random_;
+  SeededRandom operator_random_;
+  SeededRandom random_;  // of what happens at the moment
   Scheduler scheduler_;
   Network network_;
   ConsensusChecker consensus_;

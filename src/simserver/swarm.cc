@@ -1,6 +1,7 @@
 #include "simserver/swarm.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "sim/swarm.h"
 
@@ -81,7 +82,49 @@ void DrawFaults(SeededRandom* random, Swarm* swarm) {
   swarm->address_change = random->Percent(20);
 }
 
+template <bool Swarm::* kFlag>
+constexpr sim::FaultClass<Swarm> Flag(std::string_view name) {
+  return {name, [](const Swarm& s) { return s.*kFlag; }, [](Swarm* s) { s->*kFlag = false; }};
+}
+
+constexpr sim::FaultClass<Swarm> kClasses[] = {
+    {"operator", [](const Swarm& s) { return s.operator_ns_mean != 0; },
+     [](Swarm* s) { s->operator_ns_mean = 0; }},
+    Flag<&Swarm::power_loss>("power-loss"),
+    Flag<&Swarm::kill>("kill"),
+    Flag<&Swarm::stop>("stop"),
+    Flag<&Swarm::wipe>("wipe"),
+    Flag<&Swarm::partition>("partition"),
+    Flag<&Swarm::pause>("pause"),
+    Flag<&Swarm::reset>("reset"),
+    Flag<&Swarm::removal>("removal"),
+    Flag<&Swarm::transfer>("transfer"),
+    Flag<&Swarm::address_change>("address-change"),
+    Flag<&Swarm::sync_error>("sync-error"),
+    Flag<&Swarm::disk_full>("disk-full"),
+    Flag<&Swarm::stall>("stall"),
+    {"slow-sync", [](const Swarm& s) { return s.disk.slow_sync_permille != 0; },
+     [](Swarm* s) { s->disk.slow_sync_permille = 0; }},
+    {"spike", [](const Swarm& s) { return s.network.spike_permille != 0; },
+     [](Swarm* s) { s->network.spike_permille = 0; }},
+    {"drift", [](const Swarm& s) { return s.clock_ppm_max != 0; },
+     [](Swarm* s) { s->clock_ppm_max = 0; }},
+    {"preempt", [](const Swarm& s) { return s.scheduler.preempt_permille != 0; },
+     [](Swarm* s) { s->scheduler.preempt_permille = 0; }},
+    {"late-wake", [](const Swarm& s) { return s.scheduler.late_permille != 0; },
+     [](Swarm* s) { s->scheduler.late_permille = 0; }},
+};
+
 }  // namespace
+
+std::span<const sim::FaultClass<Swarm>> FaultClasses() { return kClasses; }
+
+void Apply(const sim::Overrides& overrides, Swarm* swarm) {
+  sim::DropFrom(swarm, FaultClasses(), overrides.without);
+  if (overrides.events != 0) swarm->events_max = overrides.events;
+  if (overrides.clients != 0) swarm->clients = std::min(swarm->clients, overrides.clients);
+  if (overrides.voters != 0) swarm->machines = std::min(swarm->machines, overrides.voters);
+}
 
 Swarm DrawSwarm(SeededRandom* random) {
   Swarm swarm;

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "base/random.h"
 #include "node/node.h"
+#include "sim/fault_class.h"
+#include "sim/overrides.h"
 #include "simserver/database.h"
 #include "simserver/disk.h"
 #include "simserver/network.h"
@@ -50,5 +53,10 @@ struct Swarm {
 };
 
 Swarm DrawSwarm(SeededRandom* random);
+
+// What can be left out (sim/fault_class.h).
+std::span<const sim::FaultClass<Swarm>> FaultClasses();
+// Voters are machines here.
+void Apply(const sim::Overrides& overrides, Swarm* swarm);
 
 }  // namespace arima::simserver
