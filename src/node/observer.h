@@ -1,7 +1,9 @@
-// Observer: sees what a node's consensus core decides. For the checkers of the simulator; there is
-// none in production. Thread rule: called on the core thread; calls nothing of the node.
+// Observer: sees what a node's consensus core decides and what its log has done. For the checkers
+// of the simulator; there is none in production. Thread rule: called on the core thread; calls
+// nothing of the node.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include "node/identity.h"
@@ -14,9 +16,10 @@ class Observer {
   virtual ~Observer() = default;
   // A replica was opened: a new life of the core begins, as this member.
   virtual void OnOpened(const Identity& identity, const raft::CoreStatus& status) = 0;
-  virtual void OnSoftState(const raft::SoftState& soft) = 0;
-  // Handed to the applier: committed, in order.
-  virtual void OnCommitted(std::span<const raft::ApplyItem> items) = 0;
+  // What the core has put out, before anything of it leaves the node or is done.
+  virtual void OnOutput(const raft::Output& out) = 0;
+  // The log has done the write `seq` and all before it; `released` now leaves the node.
+  virtual void OnDurable(uint64_t seq, std::span<const raft::Message> released) = 0;
 };
 
 }  // namespace arima::node

@@ -175,6 +175,9 @@ void RaftLoop::NoteDeadline(uint64_t deadline_ns) {
 }
 
 void RaftLoop::CompleteWrite(LogCompletion completion, uint64_t now_ns) {
+  if (options_.observer != nullptr) {
+    options_.observer->OnDurable(completion.seq, completion.after_durable);
+  }
   core_.Step(raft::WriteDone{completion.seq}, now_ns);
   Route(std::move(completion.after_durable), now_ns);
 }
@@ -286,10 +289,7 @@ void RaftLoop::HandOut(raft::Output out, uint64_t now_ns) {
     soft_ = *out.soft;
     next_retry_ns_ = 0;
   }
-  if (options_.observer != nullptr) {
-    if (out.soft) options_.observer->OnSoftState(*out.soft);
-    if (!out.apply.empty()) options_.observer->OnCommitted(out.apply);
-  }
+  if (options_.observer != nullptr) options_.observer->OnOutput(out);
   Route(std::move(out.send_now), now_ns);
   if (out.write) log_->Submit(std::move(*out.write));
   // Before the applier can see the entries: a waiter is never registered too late.

@@ -7,39 +7,28 @@
 #include "sim/mix.h"
 
 namespace arima::simserver {
-namespace {
-
-std::string Text(uint64_t number) { return std::to_string(number); }
-
-}  // namespace
 
 // ---------------------------------------------------------------- consensus
 
-void ConsensusChecker::OnLeader(const Uuid& cluster, raft::Term term, raft::MemberId leader) {
-  const auto [known, added] = leaders_.try_emplace({cluster, term}, leader);
-  if (added || known->second == leader) return;
-  verdict_.Fail("I1 one leader per term", "members " + Text(known->second.value) + " and " +
-                                              Text(leader.value) + " both led term " +
-                                              Text(term.value));
+ClusterChecker& ConsensusChecker::Of(const Uuid& cluster) {
+  std::unique_ptr<ClusterChecker>& checker = clusters_[cluster];
+  if (checker == nullptr) checker = std::make_unique<ClusterChecker>(verdict_);
+  return *checker;
 }
 
-void ConsensusChecker::OnCommitted(const Uuid& cluster, const raft::Entry& entry) {
-  const std::pair<raft::Term, uint32_t> what{entry.term, entry.checksum};
-  const auto [known, added] = committed_[cluster].try_emplace(entry.index.value, what);
-  if (added || known->second == what) return;
-  verdict_.Fail("I6 state machine safety",
-                "two entries were committed at index " + Text(entry.index.value) + ", of terms " +
-                    Text(known->second.first.value) + " and " + Text(entry.term.value));
-}
-
-void ConsensusChecker::OnConf(const Uuid& cluster, std::shared_ptr<const raft::ConfState> conf) {
-  std::shared_ptr<const raft::ConfState>& newest = confs_[cluster];
-  if (newest == nullptr || conf->index > newest->index) newest = std::move(conf);
+const ClusterChecker* ConsensusChecker::Find(const Uuid& cluster) const {
+  auto found = clusters_.find(cluster);
+  return found == clusters_.end() ? nullptr : found->second.get();
 }
 
 std::shared_ptr<const raft::ConfState> ConsensusChecker::conf(const Uuid& cluster) const {
-  auto found = confs_.find(cluster);
-  return found == confs_.end() ? nullptr : found->second;
+  const ClusterChecker* checker = Find(cluster);
+  return checker == nullptr ? nullptr : checker->newest();
+}
+
+uint64_t ConsensusChecker::last_committed(const Uuid& cluster) const {
+  const ClusterChecker* checker = Find(cluster);
+  return checker == nullptr ? 0 : checker->committed().value;
 }
 
 // By the index alone: the same ones on all nodes.
@@ -52,12 +41,7 @@ void ConsensusChecker::OnState(const Uuid& cluster, uint64_t index, uint64_t dig
   if (added) return;
   ++states_compared_;
   if (known->second == digest) return;
-  verdict_.Fail("I14 equal states", "two nodes differ after index " + Text(index));
-}
-
-uint64_t ConsensusChecker::last_committed(const Uuid& cluster) const {
-  auto found = committed_.find(cluster);
-  return found == committed_.end() || found->second.empty() ? 0 : found->second.rbegin()->first;
+  verdict_->Fail("I14 equal states", "two nodes differ after index " + std::to_string(index));
 }
 
 // ---------------------------------------------------------------- clients

@@ -8,41 +8,39 @@
 #include <map>
 #include <memory>
 #include <span>
-#include <utility>
 
 #include "base/random.h"
 #include "check/history.h"
-#include "raft/core.h"
 #include "sim/verdict.h"
+#include "simserver/cluster_checker.h"
 
 namespace arima::simserver {
 
 class ConsensusChecker {
  public:
-  explicit ConsensusChecker(sim::Verdict* verdict) : verdict_(*verdict) {}
+  explicit ConsensusChecker(sim::Verdict* verdict) : verdict_(verdict) {}
 
-  void OnLeader(const Uuid& cluster, raft::Term term, raft::MemberId leader);
-  void OnCommitted(const Uuid& cluster, const raft::Entry& entry);
-  void OnConf(const Uuid& cluster, std::shared_ptr<const raft::ConfState> conf);
+  ClusterChecker& Of(const Uuid& cluster);
+  // Null: nobody has belonged to it.
+  const ClusterChecker* Find(const Uuid& cluster) const;
+
   // Whether the states after this entry are compared: a quarter of the first ones, and fewer the
   // more there is to walk over; from CompareStatesFrom on all of them.
   bool ComparesStates(uint64_t index) const;
   void CompareStatesFrom(uint64_t index) { compare_from_ = index; }
-  // The state after the entry of `index`, as readers see it.
+  // The state after the entry of `index`, as readers see it: as applied, as found by a start, or as
+  // a snapshot brought it.
   void OnState(const Uuid& cluster, uint64_t index, uint64_t digest);
-
-  uint64_t leaders() const { return leaders_.size(); }
   uint64_t states_compared() const { return states_compared_; }
-  // The newest that anybody has seen committed; null: none.
+
+  // The newest that was active anywhere; null: none.
   std::shared_ptr<const raft::ConfState> conf(const Uuid& cluster) const;
   uint64_t last_committed(const Uuid& cluster) const;
 
  private:
-  sim::Verdict& verdict_;
-  std::map<std::pair<Uuid, raft::Term>, raft::MemberId> leaders_;
-  std::map<Uuid, std::map<uint64_t, std::pair<raft::Term, uint32_t>>> committed_;
+  sim::Verdict* const verdict_;
+  std::map<Uuid, std::unique_ptr<ClusterChecker>> clusters_;
   std::map<Uuid, std::map<uint64_t, uint64_t>> states_;
-  std::map<Uuid, std::shared_ptr<const raft::ConfState>> confs_;
   uint64_t compare_from_ = UINT64_MAX;
   uint64_t states_compared_ = 0;
 };

@@ -277,7 +277,7 @@ Result<std::unique_ptr<kv::Engine>> Databases::Open(const kv::RocksEngineOptions
     contents = std::move(*decoded);
     auto applied = AppliedIn(dir, contents);
     if (!applied) return std::unexpected(applied.error());
-    if (watcher_ != nullptr) watcher_->OnOpened(dir, applied->index);
+    if (watcher_ != nullptr) watcher_->OnOpened(kv::MemEngine(contents), dir, applied->index);
   } else if (bytes.error().code != Code::kNotFound || !options.create_if_missing) {
     return std::unexpected(bytes.error());
   } else if (Status made = env_.MakeDir(dir); !made && made.error().code != Code::kAlreadyExists) {

@@ -30,7 +30,8 @@ class DatabaseWatcher {
   virtual void OnWritten(const kv::Engine& engine, uint64_t position) = 0;
   // A crash now would leave it at `position`.
   virtual void OnFlushed(const std::string& dir, uint64_t position) = 0;
-  virtual void OnOpened(const std::string& dir, uint64_t position) = 0;
+  // With what was found; not of one that was not there.
+  virtual void OnOpened(const kv::Engine& engine, const std::string& dir, uint64_t position) = 0;
 };
 
 class Databases final : public kv::Databases {

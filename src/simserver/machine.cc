@@ -242,18 +242,24 @@ void Machine::OnOpened(const node::Identity& identity, const raft::CoreStatus& s
   role_ = status.soft.role;
   term_ = status.hard_state.term;
   written_index_ = status.applied.value;
+  // A damaged node runs on an empty stand-in, and takes part in nothing.
+  checker_ =
+      identity.state == node::IdentityState::kDamaged ? nullptr : &world_.consensus->Of(cluster_);
+  if (checker_ == nullptr) return;
+  checker_->OnOpened(member_, status);
+  if (opened_index_ == status.applied.value && opened_index_ > raft::kFirstSnapshotIndex.value) {
+    world_.consensus->OnState(cluster_, opened_index_, opened_digest_);
+  }
 }
 
-void Machine::OnSoftState(const raft::SoftState& soft) {
+void Machine::OnOutput(const raft::Output& out) {
   if (world_.scheduler->Dying()) return;
-  role_ = soft.role;
-  term_ = soft.term;
-  if (soft.role == raft::Role::kLeader) world_.consensus->OnLeader(cluster_, soft.term, member_);
-}
-
-void Machine::OnCommitted(std::span<const raft::ApplyItem> items) {
-  if (world_.scheduler->Dying()) return;
-  for (const raft::ApplyItem& item : items) {
+  if (out.soft) {
+    role_ = out.soft->role;
+    term_ = out.soft->term;
+    world_.scheduler->Mix(term_.value << 8 | static_cast<uint64_t>(role_));
+  }
+  for (const raft::ApplyItem& item : out.apply) {
     const uint64_t index = item.entry.index.value;
     if (index != handed_out_ + 1) {
       world_.verdict->Fail("D4 entries are applied in order",
@@ -261,9 +267,15 @@ void Machine::OnCommitted(std::span<const raft::ApplyItem> items) {
                                std::to_string(handed_out_));
     }
     handed_out_ = index;
-    world_.consensus->OnCommitted(cluster_, item.entry);
-    if (item.conf != nullptr) world_.consensus->OnConf(cluster_, item.conf);
+    world_.scheduler->Mix(index << 32 | item.entry.checksum);
   }
+  if (checker_ != nullptr) checker_->OnOutput(member_, out);
+}
+
+void Machine::OnDurable(uint64_t seq, std::span<const raft::Message> released) {
+  if (world_.scheduler->Dying() || checker_ == nullptr) return;
+  checker_->OnWritten(member_, seq, raft::Index(flushed_));
+  for (const raft::Message& message : released) checker_->OnReleased(message);
 }
 
 void Machine::OnWritten(const kv::Engine& engine, uint64_t position) {
@@ -283,11 +295,16 @@ void Machine::OnFlushed(const std::string& dir, uint64_t position) {
   flushed_ = position;
 }
 
-void Machine::OnOpened(const std::string& dir, uint64_t position) {
-  if (dir != flushed_dir_ || position >= flushed_) return;
-  world_.verdict->Fail("I8 what was durable stays",
-                       name_ + " opens " + dir + " at index " + std::to_string(position) +
-                           ", it had been durable up to " + std::to_string(flushed_));
+void Machine::OnOpened(const kv::Engine& engine, const std::string& dir, uint64_t position) {
+  if (dir == flushed_dir_ && position < flushed_) {
+    world_.verdict->Fail("I8 what was durable stays",
+                         name_ + " opens " + dir + " at index " + std::to_string(position) +
+                             ", it had been durable up to " + std::to_string(flushed_));
+  }
+  auto digest = kv::VisibleDigest(engine);
+  if (!digest) return world_.verdict->Fail("I18 snapshots", digest.error().ToString());
+  opened_index_ = position;
+  opened_digest_ = *digest;
 }
 
 }  // namespace arima::simserver

@@ -86,11 +86,11 @@ class Machine final : public node::Observer, public DatabaseWatcher {
 
   // --- node::Observer, DatabaseWatcher
   void OnOpened(const node::Identity& identity, const raft::CoreStatus& status) override;
-  void OnSoftState(const raft::SoftState& soft) override;
-  void OnCommitted(std::span<const raft::ApplyItem> items) override;
+  void OnOutput(const raft::Output& out) override;
+  void OnDurable(uint64_t seq, std::span<const raft::Message> released) override;
   void OnWritten(const kv::Engine& engine, uint64_t position) override;
   void OnFlushed(const std::string& dir, uint64_t position) override;
-  void OnOpened(const std::string& dir, uint64_t position) override;
+  void OnOpened(const kv::Engine& engine, const std::string& dir, uint64_t position) override;
 
  private:
   class Journal;
@@ -139,6 +139,10 @@ class Machine final : public node::Observer, public DatabaseWatcher {
   uint64_t handed_out_ = 0;  // last index given to the applier in this life of the replica
   uint64_t written_index_ = 0;
   uint64_t snapshots_installed_ = 0;
+  ClusterChecker* checker_ = nullptr;  // null: it takes part in nothing
+  // Of the database that was opened last.
+  uint64_t opened_index_ = 0;
+  uint64_t opened_digest_ = 0;
   std::string flushed_dir_;  // of the last flush
   uint64_t flushed_ = 0;
 };

@@ -41,11 +41,11 @@ std::string Figures(const Outcome& outcome) {
   };
   return std::string(" digest=") + ToHex(outcome.digest) + add("events", outcome.events) +
          add("virtual_ms", outcome.virtual_ms) + add("machines", outcome.machines) +
-         add("leaders", outcome.leaders) + add("committed", outcome.committed) +
-         add("kills", outcome.kills) + add("joins", outcome.joins) +
-         add("snapshots", outcome.snapshots) + add("writes", outcome.writes) +
-         add("reads", outcome.reads) + add("states", outcome.states_compared) +
-         add("undecided", outcome.undecided);
+         add("leaders", outcome.leaders) + add("configurations", outcome.configurations) +
+         add("committed", outcome.committed) + add("kills", outcome.kills) +
+         add("joins", outcome.joins) + add("snapshots", outcome.snapshots) +
+         add("writes", outcome.writes) + add("reads", outcome.reads) +
+         add("states", outcome.states_compared) + add("undecided", outcome.undecided);
 }
 
 Swarm NodeSwarmOf(const sim::SimOptions& options) {
@@ -233,7 +233,10 @@ Outcome Simulation::Finish() {
   outcome.events = scheduler_.events();
   outcome.virtual_ms = (scheduler_.now_ns() - kSecond) / kMillisecond;
   outcome.machines = machines_.size();
-  outcome.leaders = consensus_.leaders();
+  if (const ClusterChecker* cluster = consensus_.Find(cluster_)) {
+    outcome.leaders = cluster->leaders();
+    outcome.configurations = cluster->configurations();
+  }
   outcome.committed = consensus_.last_committed(cluster_);
   outcome.kills = kills_;
   outcome.joins = joins_;

@@ -28,6 +28,7 @@ struct Outcome {
   uint64_t virtual_ms = 0;
   uint64_t machines = 0;
   uint64_t leaders = 0;
+  uint64_t configurations = 0;
   uint64_t committed = 0;
   uint64_t kills = 0;
   uint64_t joins = 0;
