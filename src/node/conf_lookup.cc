@@ -19,6 +19,11 @@ std::vector<const raft::MemberInfo*> FindAllByName(const raft::ConfState& conf,
   return found;
 }
 
+const raft::MemberInfo* Find(const raft::ConfState& conf, raft::MemberId id) {
+  auto member = conf.members.find(id);
+  return member == conf.members.end() ? nullptr : &member->second;
+}
+
 const raft::MemberInfo* FindByName(const raft::ConfState& conf, const std::string& name) {
   std::vector<const raft::MemberInfo*> found = FindAllByName(conf, name);
   for (const raft::MemberInfo* member : found) {

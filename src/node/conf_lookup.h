@@ -17,6 +17,8 @@ namespace arima::node {
 inline constexpr char kAutoPromote[] = "auto_promote";
 inline constexpr char kReplaces[] = "replaces";
 
+// Null: none.
+const raft::MemberInfo* Find(const raft::ConfState& conf, raft::MemberId id);
 bool IsVoter(const raft::ConfState& conf, raft::MemberId id);
 // In the order of their ids.
 std::vector<const raft::MemberInfo*> FindAllByName(const raft::ConfState& conf,

@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "codec/conf_codec.h"
 #include "kv/command.h"
+#include "node/conf_lookup.h"
 #include "node/log_damage.h"
 
 namespace arima::node {
@@ -112,7 +113,8 @@ arima::Status NodeCore::OpenReplica() {
     delete last;
     gone->Notify();
   });
-  announcing_ = false;
+  announcing_ = adopting_ = false;
+  announced_.clear();
   told_disk_low_ = false;
   told_sync_ = {};
   history_.Forget();
@@ -287,10 +289,16 @@ void NodeCore::OnSoftState(const raft::SoftState& soft) {
 }
 
 void NodeCore::OnConfChanged(std::shared_ptr<const raft::ConfState> conf) {
+  // What the configuration says newly of a member is newer than what was heard before.
+  std::erase_if(announced_, [&](const auto& heard) {
+    const raft::MemberInfo* before = Find(*conf_, heard.first);
+    const raft::MemberInfo* now = Find(*conf, heard.first);
+    return before == nullptr || now == nullptr || before->raft_address != now->raft_address;
+  });
   conf_ = std::move(conf);
   membership_.OnConfChanged(*conf_);
   snapshot_source_->KeepMembersOf(*conf_);
-  announcing_ = false;
+  announcing_ = adopting_ = false;
   KeepConf();
   FollowConf();
   UpdatePeers();
@@ -353,6 +361,8 @@ void NodeCore::OnDamaged(const std::string& what) {
 // this; later ones follow a restart with another address.
 void NodeCore::AnnounceOwnAddress() {
   const raft::CoreStatus status = replica_->loop().Status();
+  // What another leader did not commit is proposed again.
+  if (status.soft.role != raft::Role::kLeader) announcing_ = false;
   if (announcing_ || status.soft.role != raft::Role::kLeader) return;
   auto own = status.conf->members.find(identity_.member_id);
   if (own == status.conf->members.end()) return;

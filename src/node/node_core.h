@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -157,6 +158,8 @@ class NodeCore final : public RaftLoopHost,
   void Publish();
   std::string NameForLog(raft::MemberId id) const;
   void AnnounceOwnAddress();
+  // The leader brings what other members have announced into the configuration.
+  void AdoptAddresses();
   void SetState(IdentityState state);
   bool HasOtherVoters(const raft::ConfState& conf) const;
   // A cluster that shrank to this node is one of a single node again.
@@ -222,6 +225,14 @@ class NodeCore final : public RaftLoopHost,
   uint64_t restarted_logs_ = 0;
   uint64_t alarms_ = 0;
   bool announcing_ = false;  // a change of the own address is proposed
+  struct Announced {
+    std::string address;
+    bool said = false;  // in the log
+  };
+  // Where other members are, if the configuration does not say so. They tell it once per connection
+  // and whoever happens to be there, so that a later leader must remember it.
+  std::map<raft::MemberId, Announced> announced_;
+  bool adopting_ = false;  // one of them is proposed
   uint64_t next_tick_ns_ = 0;
   std::vector<std::move_only_function<void()>> hand_over_waiters_;
   uint64_t leader_changes_ = 0;

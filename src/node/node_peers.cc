@@ -117,16 +117,34 @@ void NodeCore::OnRefused(raft::MemberId peer, const transport::Refuse& refuse) {
 }
 
 void NodeCore::OnAddress(const transport::Hello& hello) {
-  if (hello.address.empty() || replica_->loop().soft().role != raft::Role::kLeader) return;
-  auto member = conf_->members.find(hello.from);
-  if (member == conf_->members.end() || member->second.raft_address == hello.address) return;
+  const raft::MemberInfo* member = Find(*conf_, hello.from);
+  if (hello.address.empty() || member == nullptr) return;
+  if (member->raft_address == hello.address) {
+    announced_.erase(hello.from);
+    return;
+  }
+  announced_[hello.from] = {hello.address, false};
+  AdoptAddresses();
+}
+
+// One at a time. One that is refused, because another change is pending, is proposed again.
+void NodeCore::AdoptAddresses() {
+  const bool leads = replica_->loop().soft().role == raft::Role::kLeader;
+  if (!leads) adopting_ = false;
+  if (!leads || adopting_ || announced_.empty()) return;
+  auto& [id, heard] = *announced_.begin();
+  const raft::MemberInfo* member = Find(*conf_, id);
+  if (member == nullptr) return;  // OnConfChanged forgets it
   raft::ConfChange change;
-  change.changes.push_back({raft::ConfOp::kUpdate, member->second});
-  change.changes.back().info.raft_address = hello.address;
-  logger_.Info("member_address_changed", "a member announced another address",
-               {{"member", member->second.name}, {"address", hello.address}});
-  // Refused while another change is pending: the member announces itself at each connection.
-  ProposeConf(std::move(change), false, [](const raft::ProposalRejected&) {});
+  change.changes.push_back({raft::ConfOp::kUpdate, *member});
+  change.changes.back().info.raft_address = heard.address;
+  if (!std::exchange(heard.said, true)) {
+    logger_.Info("member_address_changed", "a member announced another address",
+                 {{"member", member->name}, {"address", heard.address}});
+  }
+  adopting_ = true;
+  ProposeConf(std::move(change), false,
+              [this](const raft::ProposalRejected&) { adopting_ = false; });
 }
 
 void NodeCore::Call(const std::string& address, transport::ControlKind kind, std::string body,

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "kv/engine.h"
+#include "node/conf_lookup.h"
 #include "node/log_damage.h"
 #include "node/node_core.h"
 #include "node/stats.h"
@@ -74,11 +75,6 @@ std::string_view EventName(transport::TransportEvent::Kind kind) {
       return "listen_narrowed";
   }
   return "transport_event";
-}
-
-const raft::MemberInfo* Find(const raft::ConfState& conf, raft::MemberId id) {
-  auto member = conf.members.find(id);
-  return member == conf.members.end() ? nullptr : &member->second;
 }
 
 // How old can what this node has applied be? docs/design/http-api.md 2.5.
@@ -180,6 +176,7 @@ void NodeCore::Publish() {
   published.staleness = ProveStaleness(status, clock_.NowNs());
   shared_.Publish(std::move(published));
   AnnounceOwnAddress();
+  AdoptAddresses();
 }
 
 std::vector<service::Check> NodeCore::Readiness() {
