@@ -357,8 +357,9 @@ void NodeCore::OnDamaged(const std::string& what) {
   disable_ = true;
 }
 
-// A leader's own entry in the configuration says where it is now. The founder's first entry does
-// this; later ones follow a restart with another address.
+// A leader's own entry in the configuration says where it is now. The founder's first one does
+// this, also if it comes behind the entry of a member that joined at once; later ones follow a
+// restart with another address.
 void NodeCore::AnnounceOwnAddress() {
   const raft::CoreStatus status = replica_->loop().Status();
   // What another leader did not commit is proposed again.
@@ -371,7 +372,8 @@ void NodeCore::AnnounceOwnAddress() {
   info.name = identity_.name;
   info.incarnation = identity_.incarnation;
   info.http_address = options_.http_address;
-  if (alone || options_.raft_address_given) info.raft_address = options_.raft_address;
+  const bool unknown = info.raft_address.empty();
+  if (alone || unknown || options_.raft_address_given) info.raft_address = options_.raft_address;
   if (info == own->second) return;
   announcing_ = true;
   raft::ConfChange change;
