@@ -160,7 +160,7 @@ bool Simulation::MayLoseData(const Machine& machine) const {
     ++others;
     const bool sound = std::ranges::any_of(machines_, [&](const auto& other) {
       return other->up() && InCluster(*other) && other->member() == voter &&
-             other->identity_state() == node::IdentityState::kMember;
+             other->identity_state() != node::IdentityState::kDamaged;
     });
     if (!sound) return false;
   }

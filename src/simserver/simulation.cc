@@ -44,6 +44,7 @@ std::string Figures(const Outcome& outcome) {
          add("leaders", outcome.leaders) + add("configurations", outcome.configurations) +
          add("committed", outcome.committed) + add("kills", outcome.kills) +
          add("joins", outcome.joins) + add("snapshots", outcome.snapshots) +
+
          add("writes", outcome.writes) + add("reads", outcome.reads) +
          add("states", outcome.states_compared) + add("undecided", outcome.undecided);
 }
@@ -186,11 +187,14 @@ std::string Simulation::WhyNotEqual() const {
   if (!clients_->Idle()) return "a client waits for an answer";
   if (Leader() == nullptr) return "there is no leader";
   const uint64_t committed = consensus_.last_committed(cluster_);
+  const auto conf = consensus_.conf(cluster_);
   for (const auto& machine : machines_) {
     if (!machine->up()) return machine->name() + " is not up";
-    const bool takes_part =
-        InCluster(*machine) && machine->identity_state() == node::IdentityState::kMember;
-    if (!takes_part || machine->written_index() == committed) continue;
+    if (!InCluster(*machine) || !conf->members.contains(machine->member())) continue;
+    if (conf->members.at(machine->member()).raft_address != machine->address()) {
+      return machine->name() + " is not where the configuration says";
+    }
+    if (machine->written_index() == committed) continue;
     return machine->name() + " stays behind, at index " + std::to_string(machine->written_index()) +
            " of " + std::to_string(committed);
   }
