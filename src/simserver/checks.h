@@ -33,6 +33,11 @@ class ConsensusChecker {
   void OnState(const Uuid& cluster, uint64_t index, uint64_t digest);
   uint64_t states_compared() const { return states_compared_; }
 
+  // Bytes on some disk were damaged: that one node finds the log of another to be shorter than it
+  // was is no wonder from now on.
+  void NoteDamage() { damaged_ = true; }
+  bool AnythingDamaged() const { return damaged_; }
+
   // The newest that was active anywhere; null: none.
   std::shared_ptr<const raft::ConfState> conf(const Uuid& cluster) const;
   uint64_t last_committed(const Uuid& cluster) const;
@@ -43,6 +48,7 @@ class ConsensusChecker {
   std::map<Uuid, std::map<uint64_t, uint64_t>> states_;
   uint64_t compare_from_ = UINT64_MAX;
   uint64_t states_compared_ = 0;
+  bool damaged_ = false;
 };
 
 // What clients were told, all of it: linearizable? Returns how many keys are undecided, because the

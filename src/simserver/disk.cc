@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sim/swarm.h"
+#include "wal/inspect.h"
 
 namespace arima::simserver {
 
@@ -54,6 +55,39 @@ void Disk::PowerLoss() {
 }
 
 void Disk::Wipe() { files_ = std::make_unique<env::MemEnv>(options_.bytes); }
+
+bool Disk::DamageLog(const std::string& dir) {
+  struct Place {
+    std::string path;
+    uint64_t seq = 0;
+    uint64_t begin = 0;
+    uint64_t end = 0;
+    uint64_t bytes = 0;  // without the padding, of which no bit matters
+  };
+  const auto options = wal::OptionsOfLog(*files_, dir);
+  if (!options) return false;
+  std::vector<Place> frames;
+  wal::FoundSegment segment;
+  uint64_t vouched = 0;
+  wal::LogVisitor visitor;
+  visitor.segment = [&](const wal::FoundSegment& found) {
+    segment = found;
+    vouched = std::max(vouched, found.header.attested);
+  };
+  visitor.frame = [&](const wal::Frame& frame) {
+    frames.push_back({segment.path, segment.seq, frame.offset, frame.end,
+                      wal::kFrameHeaderBytes + frame.payload.size()});
+    vouched = std::max(vouched, frame.header.attested);
+  };
+  if (!wal::WalkLog(*files_, *options, visitor)) return false;
+  std::erase_if(frames, [&](const Place& frame) {
+    return wal::Position{frame.seq, frame.end}.Pack() > vouched;
+  });
+  if (frames.empty()) return false;
+  const Place& place = frames[random_.Below(frames.size())];
+  const uint64_t offset = place.begin + random_.Below(place.bytes);
+  return files_->FlipBit(place.path, offset, static_cast<int>(random_.Below(8))).has_value();
+}
 
 void Disk::ForgetFailures() {
   fail_syncs_ = false;

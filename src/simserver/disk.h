@@ -33,6 +33,10 @@ class Disk final : public env::Env {
   // Outside, while no process uses it.
   void PowerLoss();
   void Wipe();
+  // Rot: flips a bit in a frame of the raft log in `dir` that a later frame on the disk vouches
+  // for, so that it cannot be taken for a torn write. While all that is cached is durable, as after
+  // PowerLoss. False: there is no such frame.
+  bool DamageLog(const std::string& dir);
   // Inside or outside. A sync that begins from now on takes at least until then; 0: no more.
   void StallUntil(uint64_t ns) { stalled_until_ns_ = ns; }
   // The next syncs fail, for the process that uses it now.

@@ -28,7 +28,7 @@ void Simulation::InjectFault() {
       if (!healing_) task();
     });
   };
-  switch (random_.Below(8)) {
+  switch (random_.Below(9)) {
     case 0:
     case 1:
       return KillOne();
@@ -59,8 +59,10 @@ void Simulation::InjectFault() {
       Trace("--- the disk of " + running->name() + " is full");
       running->disk().SetFree(random_.Below(128 << 10));
       return later([running] { running->disk().Heal(); });
-    default:
+    case 7:
       return WipeOne();
+    default:
+      return DamageOne();
   }
 }
 
@@ -149,8 +151,8 @@ void Simulation::Partition() {
   });
 }
 
-// A disk may be lost while all other voters are there and sound, and are a majority without it: so
-// one at a time. How its owner comes back is the operator's business.
+// What a disk holds may be lost while all other voters are there and sound, and are a majority
+// without it: so one at a time. How its owner comes back is the operator's business.
 bool Simulation::MayLoseData(const Machine& machine) const {
   const auto conf = consensus_.conf(cluster_);
   if (ordering() || conf == nullptr || conf->joint() || !conf->learners.empty()) return false;
@@ -177,6 +179,18 @@ void Simulation::WipeOne() {
   victim->Kill(/*power_loss=*/true);
   victim->Wipe();
   Restart(victim);
+}
+
+// A member whose log is damaged either needs nothing of what is lost, or takes part in nothing
+// until the leader has replaced it.
+void Simulation::DamageOne() {
+  if (!swarm_.damage) return;
+  Machine* victim = AnyMachine([this](const Machine& m) {
+    return InCluster(m) && m.state() != Machine::State::kDown && MayLoseData(m);
+  });
+  if (victim == nullptr) return;
+  Strike(victim, /*power_loss=*/true);
+  if (victim->DamageLog()) ++damages_;
 }
 
 // ---------------------------------------------------------------- the operator

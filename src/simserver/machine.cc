@@ -12,6 +12,11 @@ namespace arima::simserver {
 namespace {
 
 constexpr uint64_t kHandOverMs = 1000;
+constexpr const char* kVolume = "/data";
+// What a node says only of bytes that are not what was written.
+constexpr std::string_view kDamageEvents[] = {"log_damaged",        "log_restarted",
+                                              "database_set_aside", "database_damaged",
+                                              "checkpoint_damaged", "entry_damaged_in_memory"};
 
 }  // namespace
 
@@ -79,7 +84,7 @@ Machine::~Machine() { Kill(/*power_loss=*/false); }
 node::NodeOptions Machine::OptionsNow() {
   node::NodeOptions options = world_.swarm->node;
   options.name = name_;
-  options.volume_dir = "/data";
+  options.volume_dir = kVolume;
   options.raft_listen_host = name_;
   options.raft_port = port_;
   options.raft_address = address_;
@@ -199,9 +204,18 @@ void Machine::Continue() {
 void Machine::Wipe() {
   OnLine(node::LogLevel::kInfo, "sim_wipe", "sim_wipe: the disk is empty");
   disk_.Wipe();
+  damaged_ = false;
   flushed_dir_.clear();
   cluster_ = Uuid();
   member_ = raft::MemberId();
+}
+
+bool Machine::DamageLog() {
+  if (!disk_.DamageLog(std::string(kVolume) + "/wal")) return false;
+  OnLine(node::LogLevel::kInfo, "sim_damage", "sim_damage: a bit of the log is wrong");
+  damaged_ = true;
+  world_.consensus->NoteDamage();
+  return true;
 }
 
 void Machine::Move() {
@@ -222,10 +236,16 @@ bool Machine::Ask(Request request) {
 
 void Machine::OnLine(node::LogLevel level, std::string_view event, const std::string& line) {
   log_->last_line_ = name_ + " " + line;
-  if (event == node::kSafetyViolationEvent || event == node::kLogRegressionEvent) {
+  // A leader says it also of another member, whose log was damaged.
+  const bool regressed = event == node::kLogRegressionEvent && !world_.consensus->AnythingDamaged();
+  if (event == node::kSafetyViolationEvent || regressed) {
     world_.verdict->Fail("the core finds nothing impossible", log_->last_line_);
   }
   if (event == node::kSnapshotInstalledEvent) ++snapshots_installed_;
+  if (std::ranges::find(kDamageEvents, event) != std::end(kDamageEvents)) {
+    ++damages_found_;
+    if (!damaged_) world_.verdict->Fail("I16 damage is real", log_->last_line_);
+  }
   if (!world_.trace) return;
   const std::string_view mark = level == node::LogLevel::kError  ? " E "
                                 : level == node::LogLevel::kWarn ? " W "

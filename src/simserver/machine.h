@@ -65,6 +65,8 @@ class Machine final : public node::Observer, public DatabaseWatcher {
   uint64_t written_index() const { return written_index_; }
   node::IdentityState identity_state() const { return identity_state_; }
   uint64_t snapshots_installed() const { return snapshots_installed_; }
+  // How often a node said that its data was damaged.
+  uint64_t damages_found() const { return damages_found_; }
 
   void Start();
   // kill -9 if it runs, or, whether it runs or not, with the machine's power.
@@ -76,6 +78,9 @@ class Machine final : public node::Observer, public DatabaseWatcher {
   bool paused() const { return paused_; }
   // The disk is empty from now on. While it is down.
   void Wipe();
+  // A bit of its log is wrong from now on (Disk::DamageLog). While it is down, after a loss of
+  // power. False: it has no log to damage.
+  bool DamageLog();
   // From the next start on it has another address, and says so.
   void Move();
 
@@ -116,6 +121,7 @@ class Machine final : public node::Observer, public DatabaseWatcher {
   std::string address_;
   uint16_t port_ = 7000;
   bool moved_ = false;
+  bool damaged_ = false;  // at some time, on this disk
   Disk disk_;
   MachineClock clock_;
   Databases databases_;
@@ -139,6 +145,7 @@ class Machine final : public node::Observer, public DatabaseWatcher {
   uint64_t handed_out_ = 0;  // last index given to the applier in this life of the replica
   uint64_t written_index_ = 0;
   uint64_t snapshots_installed_ = 0;
+  uint64_t damages_found_ = 0;
   ClusterChecker* checker_ = nullptr;  // null: it takes part in nothing
   // Of the database that was opened last.
   uint64_t opened_index_ = 0;

@@ -44,7 +44,7 @@ std::string Figures(const Outcome& outcome) {
          add("leaders", outcome.leaders) + add("configurations", outcome.configurations) +
          add("committed", outcome.committed) + add("kills", outcome.kills) +
          add("joins", outcome.joins) + add("snapshots", outcome.snapshots) +
-
+         add("damages", outcome.damages) + add("found", outcome.damages_found) +
          add("writes", outcome.writes) + add("reads", outcome.reads) +
          add("states", outcome.states_compared) + add("undecided", outcome.undecided);
 }
@@ -191,6 +191,9 @@ std::string Simulation::WhyNotEqual() const {
   for (const auto& machine : machines_) {
     if (!machine->up()) return machine->name() + " is not up";
     if (!InCluster(*machine) || !conf->members.contains(machine->member())) continue;
+    // Also of a node that was damaged: that the leader replaces it is part of getting well.
+    const bool damaged = machine->identity_state() == node::IdentityState::kDamaged;
+    if (damaged) return machine->name() + " is damaged and has not been replaced";
     if (conf->members.at(machine->member()).raft_address != machine->address()) {
       return machine->name() + " is not where the configuration says";
     }
@@ -244,7 +247,11 @@ Outcome Simulation::Finish() {
   outcome.committed = consensus_.last_committed(cluster_);
   outcome.kills = kills_;
   outcome.joins = joins_;
-  for (const auto& machine : machines_) outcome.snapshots += machine->snapshots_installed();
+  outcome.damages = damages_;
+  for (const auto& machine : machines_) {
+    outcome.snapshots += machine->snapshots_installed();
+    outcome.damages_found += machine->damages_found();
+  }
   for (const check::Operation& operation : clients_->history()) {
     if (operation.outcome != check::Outcome::kOk) continue;
     ++(operation.kind == check::Kind::kRead ? outcome.reads : outcome.writes);

@@ -33,6 +33,8 @@ struct Outcome {
   uint64_t kills = 0;
   uint64_t joins = 0;
   uint64_t snapshots = 0;
+  uint64_t damages = 0;        // bits that were flipped
+  uint64_t damages_found = 0;  // by nodes
   uint64_t writes = 0;
   uint64_t reads = 0;
   uint64_t states_compared = 0;
@@ -87,6 +89,7 @@ class Simulation {
   bool MayMove(const Machine& machine) const;
   bool MayLoseData(const Machine& machine) const;
   void WipeOne();
+  void DamageOne();
   void PlanOrder();
   void GiveOrder();
   // An order is under way until EndOrder gets its number, or for `patience_ns`: an answer may be
@@ -118,6 +121,7 @@ class Simulation {
   uint64_t last_move_ns_ = 0;
   uint64_t kills_ = 0;
   uint64_t joins_ = 0;
+  uint64_t damages_ = 0;
   uint64_t undecided_ = 0;
 };
 

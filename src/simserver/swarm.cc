@@ -80,6 +80,7 @@ void DrawFaults(SeededRandom* random, Swarm* swarm) {
   swarm->transfer = random->Percent(50);
   swarm->removal = random->Percent(40);
   swarm->address_change = random->Percent(20);
+  swarm->damage = random->Percent(30);
 }
 
 template <bool Swarm::* kFlag>
@@ -94,6 +95,7 @@ constexpr sim::FaultClass<Swarm> kClasses[] = {
     Flag<&Swarm::kill>("kill"),
     Flag<&Swarm::stop>("stop"),
     Flag<&Swarm::wipe>("wipe"),
+    Flag<&Swarm::damage>("damage"),
     Flag<&Swarm::partition>("partition"),
     Flag<&Swarm::pause>("pause"),
     Flag<&Swarm::reset>("reset"),

@@ -38,6 +38,7 @@ struct Swarm {
   bool sync_error = false;
   bool disk_full = false;
   bool wipe = false;
+  bool damage = false;  // of the log, while the machine is down
   bool transfer = false;
   bool removal = false;
   bool address_change = false;
