@@ -208,8 +208,12 @@ void Simulation::PlanOrder() {
 void Simulation::GiveOrder() {
   // Whoever is up and outside is brought in first.
   Machine* outside = AnyMachine([this](const Machine& m) {
-    return m.up() && (!InCluster(m) || m.identity_state() == node::IdentityState::kRemoved);
+    const bool out = !InCluster(m) || m.identity_state() == node::IdentityState::kRemoved;
+    return m.up() && out && !m.owes();
   });
+  // And whoever must refuse is asked.
+  Machine* stray = AnyMachine([](const Machine& m) { return m.up() && m.owes(); });
+  if (stray != nullptr && random_.Percent(10)) return Join(stray);
   if (outside != nullptr && random_.Percent(70)) return Join(outside);
   Machine* asked = AnyMachine([this](const Machine& m) { return m.up() && InCluster(m); });
   if (asked == nullptr) return;
@@ -261,7 +265,7 @@ void Simulation::Remove(Machine* target) {
   if (asked == nullptr) return;
   // Nobody may stand for a disk that was lost meanwhile.
   const bool all_in =
-      std::ranges::all_of(machines_, [this](const auto& m) { return InCluster(*m); });
+      std::ranges::all_of(machines_, [this](const auto& m) { return InCluster(*m) || m->owes(); });
   if (!all_in) return;
   const uint64_t order = BeginOrder(15 * kSecond);
   Trace("--- operator: " + asked->name() + " shall remove " + target->name());

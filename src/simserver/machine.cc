@@ -205,6 +205,7 @@ void Machine::Wipe() {
   OnLine(node::LogLevel::kInfo, "sim_wipe", "sim_wipe: the disk is empty");
   disk_.Wipe();
   damaged_ = false;
+  owed_.reset();
   flushed_dir_.clear();
   cluster_ = Uuid();
   member_ = raft::MemberId();
@@ -256,6 +257,10 @@ void Machine::OnLine(node::LogLevel level, std::string_view event, const std::st
 void Machine::OnOpened(const node::Identity& identity, const raft::CoreStatus& status) {
   if (world_.scheduler->Dying()) return;
   cluster_ = identity.cluster_id;
+  if (owed_ && *owed_ != cluster_) {
+    world_.verdict->Fail("a join discards nothing",
+                         name_ + " has given up its data, which held an acknowledged write");
+  }
   member_ = identity.member_id;
   identity_state_ = identity.state;
   handed_out_ = status.applying.value;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -81,6 +82,10 @@ class Machine final : public node::Observer, public DatabaseWatcher {
   // A bit of its log is wrong from now on (Disk::DamageLog). While it is down, after a loss of
   // power. False: it has no log to damage.
   bool DamageLog();
+  // It has acknowledged a write in the cluster that it belongs to: while its disk is whole it must
+  // never give that up for another one.
+  void Owe() { owed_ = cluster_; }
+  bool owes() const { return owed_.has_value(); }
   // From the next start on it has another address, and says so.
   void Move();
 
@@ -138,6 +143,7 @@ class Machine final : public node::Observer, public DatabaseWatcher {
   std::unique_ptr<node::Node> node_;
 
   Uuid cluster_;
+  std::optional<Uuid> owed_;
   raft::MemberId member_;
   node::IdentityState identity_state_ = node::IdentityState::kStandalone;
   raft::Role role_ = raft::Role::kFollower;

@@ -144,16 +144,33 @@ bool Simulation::BuildCluster() {
     return false;
   }
   cluster_ = machines_[0]->cluster();
+  if (swarm_.stray && machines_.size() > 1 && !WriteAstray(machines_.back().get())) return false;
   for (const auto& machine : machines_) {
     if (machine == machines_[0]) continue;
     while (verdict_.ok() && !InCluster(*machine) && scheduler_.now_ns() < end_ns) {
       Join(machine.get());
       Go(scheduler_.now_ns() + 40 * kSecond, [&] { return !ordering(); });
       if (Over()) return false;
+      if (machine->owes()) break;  // refused, as it must be
     }
-    if (!InCluster(*machine)) verdict_.Fail("liveness", machine->name() + " could not be joined");
+    if (!machine->owes() && !InCluster(*machine)) {
+      verdict_.Fail("liveness", machine->name() + " could not be joined");
+    }
   }
   return verdict_.ok();
+}
+
+// False: it is over.
+bool Simulation::WriteAstray(Machine* machine) {
+  machine->Ask([this, machine](node::Node& node) {
+    node.kv().Put({"stray", SharedBytes::Copy("x"), 5000},
+                  [this, machine](Result<service::PutResponse> done) {
+                    if (done && !scheduler_.Dying()) machine->Owe();
+                  });
+  });
+  if (Go(scheduler_.now_ns() + 20 * kSecond, [machine] { return machine->owes(); })) return true;
+  if (!Over()) verdict_.Fail("liveness", machine->name() + " alone takes no write");
+  return false;
 }
 
 void Simulation::Watch() {

@@ -61,6 +61,7 @@ class Simulation {
  private:
   // ---- simulation.cc
   bool BuildCluster();
+  bool WriteAstray(Machine* machine);
   void Converge();
   // As Scheduler::RunUntil, but no longer than the whole run may last.
   bool Go(uint64_t end_ns, const std::function<bool()>& done);

@@ -81,6 +81,7 @@ void DrawFaults(SeededRandom* random, Swarm* swarm) {
   swarm->removal = random->Percent(40);
   swarm->address_change = random->Percent(20);
   swarm->damage = random->Percent(30);
+  swarm->stray = random->Percent(15);
 }
 
 template <bool Swarm::* kFlag>
@@ -102,6 +103,7 @@ constexpr sim::FaultClass<Swarm> kClasses[] = {
     Flag<&Swarm::removal>("removal"),
     Flag<&Swarm::transfer>("transfer"),
     Flag<&Swarm::address_change>("address-change"),
+    Flag<&Swarm::stray>("stray"),
     Flag<&Swarm::sync_error>("sync-error"),
     Flag<&Swarm::disk_full>("disk-full"),
     Flag<&Swarm::stall>("stall"),

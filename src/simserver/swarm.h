@@ -42,6 +42,7 @@ struct Swarm {
   bool transfer = false;
   bool removal = false;
   bool address_change = false;
+  bool stray = false;  // one machine holds a write of its own when it is to join
 
   uint32_t clients = 4;
   uint32_t keys = 8;
