@@ -3,7 +3,9 @@
 // A row: number, what it does wrong, what it breaks, who must notice. M1 to M54 are those of
 // docs/design/raft.md 7.5. `noticed_by` is for script/mutants:
 //   "sim"              `arima sim`, level 0
+//   "sim2"             level 2
 //   "wal_test FILTER"  unit tests of a folder, with the mutant chosen by the environment
+//   "A and B"          each of them
 //   "none: WHY"        nothing to break in this code, or harmless: no point in the source
 //
 // script/mutants reads the rows from here by a pattern: one row starts with `{N, "`.
@@ -64,9 +66,9 @@ constexpr Mutant kMutants[] = {
     {25, "a completed write makes the whole log durable", kSafety, "sim"},
     {26, "entries are applied that are not durable here", kSafety, "sim"},
     {27, "the applied index is stored in a batch of its own", kSafety,
-     "kv_test *"},
+     "kv_test * and sim2"},
     {28, "the log is cut at what is applied, durable or not", kSafety,
-     "node_test Replica*:InstallCrash*:KilledAt*:NodeSnapshot*"},
+     "node_test Replica*:InstallCrash*:KilledAt*:NodeSnapshot* and sim2"},
     {29, "a snapshot is described by what is applied, not by what it holds", kSafety,
      "node_test NodeSnapshot*:SnapshotFetcher*"},
     {30, "a snapshot is acknowledged before it is installed", kSafety, "sim"},
@@ -98,7 +100,8 @@ constexpr Mutant kMutants[] = {
     {54, "the commit index is never written with entries", kSafety, "sim"},
     {55, "a doubled message is taken twice", kSafety, "sim"},
     {56, "what an earlier life of the leader may have appended is taken again", kSafety, "sim"},
-    {57, "a write is answered by its index, whatever its term", kSafety, "node_test Proposal*"},
+    {57, "a write is answered by its index, whatever its term", kSafety,
+     "node_test Proposal* and sim2"},
     {58, "a recycled segment may come back under its old name", kSafety, "wal_test *"},
     {59, "one batch more than was flushed is taken for durable", kSafety, "kv_test FlushTracker*"},
     {60, "entries are taken while a snapshot is installed", kSafety, "sim"},
@@ -106,12 +109,13 @@ constexpr Mutant kMutants[] = {
     {62, "a read takes the answer to one of an earlier process life", kSafety, "sim"},
     {63, "the configuration of a snapshot is not taken over", kSafety, "sim"},
     {64, "a node campaigns while it installs a snapshot", kSafety, "sim"},
-    {65, "a follower serves a read before it has applied enough", kSafety, "node_test ReadQueue*"},
+    {65, "a follower serves a read before it has applied enough", kSafety,
+     "node_test ReadQueue* and sim2"},
     {66, "a disk without space is given entries", kSafety, "raft_test *"},
     {67, "a leader without space takes what makes data grow", kSafety, "raft_test *"},
     {68, "the log behind a snapshot under way is cut", kSafety, "node_test LogRetention*"},
     {69, "an installed snapshot is confirmed without resetting the log", kSafety,
-     "node_test Replica*:InstallCrash*"},
+     "node_test Replica*:InstallCrash* and sim2"},
     {70, "the name of an installed database is not synced", kSafety, "node_test InstallCrash*"},
     {71, "leaving a joint configuration is proposed again and again", kSafety, "sim"},
     {72, "history goes up to a compaction revision that is not durable", kSafety,
