@@ -1,12 +1,16 @@
 #include "simserver/simulation.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "sim/minimize.h"
+#include "sim/sim_main.h"
 
 namespace arima::simserver {
 namespace {
@@ -71,6 +75,22 @@ TEST(ServerSimulation, TheSameSeedGivesTheSameRun) {
     EXPECT_EQ(first.digests, second.digests) << "seed " << seed << ", every 10,000 events";
     EXPECT_EQ(first.digests.size(), first.events / sim::kDigestEvery);
   }
+}
+
+// As at the other levels (src/sim/sim_test.cc).
+TEST(ServerSimulation, EveryBuildGivesTheDigestsOfTestdata) {
+  std::ifstream golden(ARIMA_SOURCE_DIR "/testdata/digests.txt");
+  std::string level;
+  std::string seeds;
+  std::string digest;
+  ASSERT_TRUE(golden >> level >> seeds >> digest);
+  std::ostringstream out;
+  std::ostringstream err;
+  const int code = sim::MainWith({"--quiet", "--level", level, "--seeds", seeds}, out, err,
+                                 {sim::CoreLevel(), sim::CoreLevel(), NodeLevel()});
+  EXPECT_EQ(code, 0) << err.str();
+  EXPECT_THAT(out.str(), ::testing::EndsWith(" digest=" + digest + "\n"))
+      << "if the change is meant: script/sim_digests";
 }
 
 TEST(ServerSimulation, TraceDoesNotChangeTheRun) {
