@@ -224,7 +224,9 @@ Status RocksEngine::Flush(bool wait) {
   const uint64_t sequence = tracker.written_sequence();
   rocksdb::FlushOptions options;
   options.wait = wait;
-  options.allow_write_stall = false;
+  // Else it waits until few tables are left to compact, which on a full disk is never: compactions
+  // get their space from the history and the log that only a flush lets go.
+  options.allow_write_stall = true;
   do {
     if (Status status = CheckWritable(); !status) return status;
     if (rocksdb::Status status = db_->Flush(options); !status.ok()) {

@@ -10,11 +10,13 @@
 #include <algorithm>
 #include <csignal>
 #include <fstream>
+#include <latch>
 #include <sstream>
 
 #include "base/mutex.h"
 #include "base/random.h"
 #include "kv/key_schema.h"
+#include "kv/rocks_options.h"
 #include "kv/state_machine.h"
 #include "kv/test_seed.h"
 #include "kv/test_stores.h"
@@ -201,6 +203,37 @@ TEST(RocksEngine, StatsFollowTheData) {
   EXPECT_GT(stats.table_bytes, 0u);
   EXPECT_EQ(stats.entry_count, 10u);
   EXPECT_FALSE(stats.write_stalled);
+}
+
+// On a full disk compactions wait for what a flush sets free: that history may go, and log.
+TEST(RocksEngine, AFlushDoesNotWaitForCompactions) {
+  RocksStore store;
+  auto engine = store.Open();
+  rocksdb::DB* db = DatabaseOf(engine.get());
+  ASSERT_TRUE(db->SetOptions({{"level0_file_num_compaction_trigger", "2"},
+                              {"level0_slowdown_writes_trigger", "2"},
+                              {"level0_stop_writes_trigger", "100"}})
+                  .ok());
+  // Each thread that could compact is kept busy until the test is over.
+  rocksdb::Env* env = db->GetEnv();
+  const int threads = env->GetBackgroundThreads(rocksdb::Env::Priority::LOW);
+  std::latch over(1);
+  std::latch free(threads);
+  auto wait = [&] {
+    over.wait();
+    free.count_down();
+  };
+  for (int i = 0; i < threads; ++i) {
+    env->Schedule([](void* task) { (*static_cast<decltype(wait)*>(task))(); }, &wait,
+                  rocksdb::Env::Priority::LOW);
+  }
+  for (uint64_t position = 1; position <= 5; ++position) {
+    PutVersions(engine.get(), 1, position - 1);
+    EXPECT_TRUE(engine->Flush(true));
+    EXPECT_EQ(engine->durable_position(), position);
+  }
+  over.count_down();
+  free.wait();
 }
 
 TEST(RocksEngine, AHealthyDatabaseLogsNothing) {
