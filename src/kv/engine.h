@@ -134,7 +134,8 @@ class Engine {
   virtual void StartAt(uint64_t position) = 0;
 
   // Applies the batch atomically; visible to everyone on return. `position` never decreases. On an
-  // error nothing was applied.
+  // error nothing was applied. kOverloaded: what was written before has still to be brought into
+  // order; the same call may be repeated.
   virtual Status Write(const Batch& batch, uint64_t position) = 0;
 
   // False: no such key.
@@ -150,7 +151,8 @@ class Engine {
   virtual uint64_t durable_position() const = 0;
 
   // Makes everything written so far durable. With `wait` it is so on return; without, it is on its
-  // way. Either may block while the engine is short of memory or disk bandwidth: not for hot paths.
+  // way; kOverloaded: too much is on its way already, nothing was done. Either may block while the
+  // engine is short of memory or disk bandwidth: not for hot paths.
   virtual Status Flush(bool wait) = 0;
 
   // From now on nobody reads versions as of a revision below `revision`, and the engine may drop

@@ -11,6 +11,9 @@
 // itself would let writes go on into memory: they could not become durable. Corruption found by a
 // read is noted as well.
 //
+// Stalls. Where RocksDB stops writes until flushes and compactions have caught up, a Write waits,
+// but not for ever: on a full disk compactions may have to wait for somebody to make space.
+//
 // RocksDB reports by Status and throws nothing but bad_alloc, which ends the process.
 #include "kv/rocks_engine.h"
 
@@ -47,6 +50,9 @@ rocksdb::Slice ToSlice(std::string_view bytes) {
   return {bytes.data() != nullptr ? bytes.data() : "", bytes.size()};
 }
 std::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+// How often a write that RocksDB has stopped is tried again, if it does not say when.
+constexpr std::chrono::milliseconds kStoppedPause{10};
 
 // How long a flush may be under way after RocksDB said that it is done, before it is asked again.
 constexpr std::chrono::seconds kFlushReportTimeout{2};
@@ -108,6 +114,7 @@ class RocksEngine final : public Engine {
               std::shared_ptr<HistoryState> history, std::shared_ptr<CompactionSpace> space,
               std::unique_ptr<rocksdb::DB> db)
       : path_(options.path),
+        write_patience_(options.write_patience_ms),
         listener_(std::move(listener)),
         history_(std::move(history)),
         db_(std::move(db)),
@@ -149,6 +156,7 @@ class RocksEngine final : public Engine {
   rocksdb::DB* db() { return db_.get(); }
 
  private:
+  rocksdb::Status WritePatiently();
   Status CheckWritable() const {
     if (!listener_->failed()) return {};
     return std::unexpected(listener_->health().error);
@@ -159,6 +167,7 @@ class RocksEngine final : public Engine {
   }
 
   const std::string path_;
+  const std::chrono::milliseconds write_patience_;
   const std::shared_ptr<RocksListener> listener_;  // shared with RocksDB
   const std::shared_ptr<HistoryState> history_;    // shared with RocksDB
   const std::unique_ptr<rocksdb::DB> db_;
@@ -167,6 +176,21 @@ class RocksEngine final : public Engine {
   rocksdb::WriteOptions write_options_;
   rocksdb::WriteBatch write_batch_;  // writer's; kept for its memory
 };
+
+// A write that is only slowed down is left to RocksDB: it knows for how long.
+rocksdb::Status RocksEngine::WritePatiently() {
+  for (auto left = write_patience_;; left -= kStoppedPause) {
+    write_options_.no_slowdown = true;
+    rocksdb::Status status = db_->Write(write_options_, &write_batch_);
+    if (!status.IsIncomplete()) return status;
+    if (Property(rocksdb::DB::Properties::kIsWriteStopped) == 0) {
+      write_options_.no_slowdown = false;
+      return db_->Write(write_options_, &write_batch_);
+    }
+    if (left <= kStoppedPause) return status;
+    listener_->WaitForStallChange(kStoppedPause);
+  }
+}
 
 Status RocksEngine::Write(const Batch& batch, uint64_t position) {
   if (Status status = CheckWritable(); !status) return status;
@@ -177,10 +201,10 @@ Status RocksEngine::Write(const Batch& batch, uint64_t position) {
     status =
         value ? write_batch_.Put(ToSlice(key), ToSlice(*value)) : write_batch_.Delete(ToSlice(key));
   });
-  if (status.ok()) status = db_->Write(write_options_, &write_batch_);
+  if (status.ok()) status = WritePatiently();
   if (!status.ok()) {
     Error error = MakeRocksError(status, "write", path_);
-    listener_->Note(error);
+    if (error.code != Code::kOverloaded) listener_->Note(error);
     return std::unexpected(std::move(error));
   }
   // There is one writer, so the latest sequence number is this batch's.
@@ -231,7 +255,7 @@ Status RocksEngine::Flush(bool wait) {
     if (Status status = CheckWritable(); !status) return status;
     if (rocksdb::Status status = db_->Flush(options); !status.ok()) {
       Error error = MakeRocksError(status, "flush", path_);
-      listener_->Note(error);
+      if (error.code != Code::kOverloaded) listener_->Note(error);
       return std::unexpected(std::move(error));
     }
   } while (wait && !tracker.WaitFlushed(sequence, kFlushReportTimeout));

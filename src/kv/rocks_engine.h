@@ -26,9 +26,11 @@ struct RocksEngineOptions {
   bool create_if_missing = true;   // false: kNotFound where there is no database
 
   // Memory. Unflushed data takes up to write_buffer_bytes * write_buffer_count; when all are full,
-  // Write waits. Index, filter and data blocks share the block cache.
+  // Write waits, as it does when compactions cannot keep up: for at most write_patience_ms, then it
+  // answers kOverloaded. Index, filter and data blocks share the block cache.
   uint64_t write_buffer_bytes = 64 << 20;
   int write_buffer_count = 4;  // >= 2
+  uint64_t write_patience_ms = 5'000;
   uint64_t block_cache_bytes = 256 << 20;
   int open_files_max = 4096;
 

@@ -22,6 +22,7 @@
 #include "kv/test_stores.h"
 #include "kv/test_workload.h"
 #include "testing/bad_disk.h"
+#include "testing/wait_until.h"
 
 extern char** environ;
 
@@ -205,35 +206,80 @@ TEST(RocksEngine, StatsFollowTheData) {
   EXPECT_FALSE(stats.write_stalled);
 }
 
-// On a full disk compactions wait for what a flush sets free: that history may go, and log.
+// Keeps each thread that could compact busy, as a full disk would, until Go.
+class NoCompactions {
+ public:
+  explicit NoCompactions(rocksdb::Env* env)
+      : free_(env->GetBackgroundThreads(rocksdb::Env::Priority::LOW)) {
+    for (int i = 0; i < env->GetBackgroundThreads(rocksdb::Env::Priority::LOW); ++i) {
+      env->Schedule([](void* task) { static_cast<NoCompactions*>(task)->Hold(); }, this,
+                    rocksdb::Env::Priority::LOW);
+    }
+  }
+  void Go() {
+    over_.count_down();
+    free_.wait();
+  }
+
+ private:
+  void Hold() {
+    over_.wait();
+    free_.count_down();
+  }
+
+  std::latch over_{1};
+  std::latch free_;
+};
+
+void SetTableLimits(Engine* engine, const std::string& slow, const std::string& stop) {
+  ASSERT_TRUE(DatabaseOf(engine)
+                  ->SetOptions({{"level0_file_num_compaction_trigger", "2"},
+                                {"level0_slowdown_writes_trigger", slow},
+                                {"level0_stop_writes_trigger", stop}})
+                  .ok());
+}
+
+// Compactions may get their space from what a flush sets free: that history may go, and log.
 TEST(RocksEngine, AFlushDoesNotWaitForCompactions) {
   RocksStore store;
   auto engine = store.Open();
-  rocksdb::DB* db = DatabaseOf(engine.get());
-  ASSERT_TRUE(db->SetOptions({{"level0_file_num_compaction_trigger", "2"},
-                              {"level0_slowdown_writes_trigger", "2"},
-                              {"level0_stop_writes_trigger", "100"}})
-                  .ok());
-  // Each thread that could compact is kept busy until the test is over.
-  rocksdb::Env* env = db->GetEnv();
-  const int threads = env->GetBackgroundThreads(rocksdb::Env::Priority::LOW);
-  std::latch over(1);
-  std::latch free(threads);
-  auto wait = [&] {
-    over.wait();
-    free.count_down();
-  };
-  for (int i = 0; i < threads; ++i) {
-    env->Schedule([](void* task) { (*static_cast<decltype(wait)*>(task))(); }, &wait,
-                  rocksdb::Env::Priority::LOW);
-  }
+  SetTableLimits(engine.get(), "2", "100");
+  NoCompactions none(DatabaseOf(engine.get())->GetEnv());
   for (uint64_t position = 1; position <= 5; ++position) {
     PutVersions(engine.get(), 1, position - 1);
     EXPECT_TRUE(engine->Flush(true));
     EXPECT_EQ(engine->durable_position(), position);
   }
-  over.count_down();
-  free.wait();
+  none.Go();
+}
+
+TEST(RocksEngine, WhileWritesAreStoppedNothingWaitsForEverAndNothingBreaks) {
+  RocksStore store;
+  RocksEngineOptions options = store.Options();
+  options.write_patience_ms = 50;
+  auto engine = Must(OpenRocksEngine(options));
+  SetTableLimits(engine.get(), "3", "3");
+  NoCompactions none(DatabaseOf(engine.get())->GetEnv());
+  for (uint64_t position = 1; position <= 3; ++position) {
+    PutVersions(engine.get(), 1, position - 1);
+    ASSERT_TRUE(engine->Flush(true));
+  }
+  Batch batch;
+  batch.Put(VersionKey("key", 4), "value");
+  batch.Put(kAppliedKey, "4");
+  Status written = engine->Write(batch, 4);
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, Code::kOverloaded) << written.error().ToString();
+  Status started = engine->Flush(false);
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, Code::kOverloaded) << started.error().ToString();
+  EXPECT_TRUE(engine->Flush(true)) << "nothing to flush";
+  EXPECT_EQ(engine->health().state, EngineState::kOk);
+  EXPECT_EQ(engine->durable_position(), 3u);
+  none.Go();
+  WaitUntil([&] { return engine->Write(batch, 4).has_value(); });
+  EXPECT_TRUE(engine->Flush(true));
+  EXPECT_EQ(engine->durable_position(), 4u);
 }
 
 TEST(RocksEngine, AHealthyDatabaseLogsNothing) {

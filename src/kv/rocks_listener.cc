@@ -36,6 +36,11 @@ void RocksListener::Note(const Error& error) {
   tracker_.Wake();  // a flush that somebody waits for may never be reported now
 }
 
+void RocksListener::WaitForStallChange(std::chrono::milliseconds timeout) {
+  MutexLock lock(&mutex_);
+  stall_changed_.WaitFor(&mutex_, timeout);
+}
+
 void RocksListener::Clear() {
   MutexLock lock(&mutex_);
   health_ = {};

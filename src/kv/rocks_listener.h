@@ -7,6 +7,7 @@
 #include <rocksdb/listener.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -32,6 +33,9 @@ class RocksListener final : public rocksdb::EventListener {
   void Note(const Error& error) EXCLUDES(mutex_);
   void Clear() EXCLUDES(mutex_);
 
+  // Returns when the rate at which RocksDB takes writes has changed, and after `timeout` anyhow.
+  void WaitForStallChange(std::chrono::milliseconds timeout) EXCLUDES(mutex_);
+
   // Reported once the flushed file is in the synced manifest, and after all memtables before it.
   // Reports of two flushes may overtake each other (facebook/rocksdb#11183); the tracker allows it.
   void OnFlushBegin(rocksdb::DB*, const rocksdb::FlushJobInfo&) override { space_->Update(); }
@@ -42,6 +46,9 @@ class RocksListener final : public rocksdb::EventListener {
     space_->Update();
     flush_count_.fetch_add(1, std::memory_order_relaxed);
     tracker_.Flushed(info.largest_seqno);
+  }
+  void OnStallConditionsChanged(const rocksdb::WriteStallInfo&) override {
+    stall_changed_.NotifyAll();
   }
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
     if (!status->ok()) Note(MakeRocksError(*status, "background work", path_));
@@ -58,6 +65,7 @@ class RocksListener final : public rocksdb::EventListener {
   std::atomic<uint64_t> flush_count_{0};
   std::atomic<bool> failed_{false};  // written under mutex_
   mutable Mutex mutex_;
+  CondVar stall_changed_;
   EngineHealth health_ GUARDED_BY(mutex_);
 };
 

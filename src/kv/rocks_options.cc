@@ -146,8 +146,9 @@ Code CodeOf(const rocksdb::Status& status) {
   if (status.IsIOError()) return Code::kIo;
   if (status.IsNotSupported()) return Code::kNotSupported;
   if (status.IsShutdownInProgress()) return Code::kUnavailable;
-  // An iterator passed more deleted entries than it was told to.
-  if (status.IsIncomplete()) return Code::kOverloaded;
+  // An iterator passed more deleted entries than it was told to, or writes are stopped until
+  // flushes and compactions have caught up.
+  if (status.IsIncomplete() || status.IsTryAgain()) return Code::kOverloaded;
   return Code::kInternal;
 }
 

@@ -12,7 +12,10 @@ namespace arima::node {
 namespace {
 
 constexpr auto kDiskFullPause = std::chrono::milliseconds(200);
+constexpr auto kBehindPause = std::chrono::milliseconds(10);  // after the engine's own patience
 constexpr uint64_t kBatchBytesMax = 1 << 20;
+
+bool WaitsFor(Code code) { return code == Code::kDiskFull || code == Code::kOverloaded; }
 
 uint64_t Bytes(const std::vector<raft::ApplyItem>& items) {
   uint64_t bytes = 0;
@@ -84,7 +87,7 @@ bool Applier::Clean() {
   if (more) return *more;
   // What a checksum found is in the engine's health already. What is only illogical may be so on
   // every node: no reason to give a database up that answers right.
-  if (more.error().code != Code::kDiskFull) {
+  if (!WaitsFor(more.error().code)) {
     clean_failed_ = true;
     logger_.Error("history_not_cleaned",
                   "deleted keys keep their space until the next start: " + more.error().ToString());
@@ -165,27 +168,38 @@ bool Applier::Apply(std::span<const raft::ApplyItem> items) {
   return true;
 }
 
-// A full disk pauses applying; the core sees the lag grow and refuses proposals. Other engine
-// errors are returned.
+// A full disk pauses applying, and so does a database that has to bring its tables into order
+// first; the core sees the lag grow and refuses proposals. Other engine errors are returned.
 Status Applier::ApplyPatiently(const std::vector<kv::Record>& records,
                                std::vector<kv::ApplyResult>* results) {
+  const auto stopping = [] { return Fail(Code::kUnavailable, "the node is stopping"); };
+  bool full = false;
+  bool behind = false;
   Status applied = machine_.Apply(records, results);
-  if (applied || applied.error().code != Code::kDiskFull) return applied;
-  logger_.Error("database_disk_full", "applying waits for space: " + applied.error().message);
-  inbox_.SetDiskLow(DiskUser::kDatabase, true);
-  while (!applied && applied.error().code == Code::kDiskFull) {
-    if (queue_.WaitClosed(kDiskFullPause)) {
-      return Fail(Code::kUnavailable, "the node is stopping");
+  while (!applied && WaitsFor(applied.error().code)) {
+    if (applied.error().code == Code::kDiskFull) {
+      if (!full) TellFull(applied.error());
+      full = true;
+      if (queue_.WaitClosed(kDiskFullPause)) return stopping();
+      if (!machine_.engine().Resume()) continue;
+    } else {
+      if (!behind) logger_.Warn("database_behind", "applying waits: " + applied.error().message);
+      behind = true;
+      if (queue_.WaitClosed(kBehindPause)) return stopping();
     }
-    if (Status resumed = machine_.engine().Resume(); !resumed) continue;
     results->clear();
     applied = machine_.Apply(records, results);
   }
-  if (applied) {
+  if (applied && full) {
     logger_.Info("database_has_space", "applying goes on");
     inbox_.SetDiskLow(DiskUser::kDatabase, false);
   }
   return applied;
+}
+
+void Applier::TellFull(const Error& error) {
+  logger_.Error("database_disk_full", "applying waits for space: " + error.message);
+  inbox_.SetDiskLow(DiskUser::kDatabase, true);
 }
 
 }  // namespace arima::node

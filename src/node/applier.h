@@ -45,6 +45,7 @@ class Applier final : public ApplySink {
   bool Clean();
   Status ApplyPatiently(const std::vector<kv::Record>& records,
                         std::vector<kv::ApplyResult>* results);
+  void TellFull(const Error& error);
 
   kv::StateMachine& machine_;
   Inbox& inbox_;

@@ -30,6 +30,10 @@ class SmallDisk final : public kv::Engine {
   void StartAt(uint64_t position) override { base_.StartAt(position); }
   Status Write(const kv::Batch& batch, uint64_t position) override {
     if (full) return Fail(Code::kDiskFull, "no space");
+    if (behind) {
+      ++refused_writes;
+      return Fail(Code::kOverloaded, "not now");
+    }
     ++writes;
     return base_.Write(batch, position);
   }
@@ -61,6 +65,8 @@ class SmallDisk final : public kv::Engine {
   kv::EngineStats stats() const override { return base_.stats(); }
 
   std::atomic<bool> full = false;
+  std::atomic<bool> behind = false;
+  std::atomic<int> refused_writes = 0;
   std::atomic<int> writes = 0;
   std::atomic<int> flushes = 0;
   std::atomic<int> refused_flushes = 0;
@@ -230,6 +236,27 @@ TEST_F(ApplierTest, AFullDiskIsWaitedOut) {
   WaitUntil([&] { return machine_->applied_index() == 2; });
   Stop();
   EXPECT_EQ(DiskLowTold(), (std::vector<bool>{true, false}));
+}
+
+TEST_F(ApplierTest, AnEngineThatIsBehindIsWaitedForWithoutCallingTheDiskFull) {
+  disk_->behind = true;
+  Start();
+  applier_->Submit(One(Put(2, "k", "v")));
+  WaitUntil([&] { return disk_->refused_writes > 1; });
+  EXPECT_EQ(machine_->applied_index(), 1u);
+  disk_->behind = false;
+  WaitUntil([&] { return machine_->applied_index() == 2; });
+  Stop();
+  EXPECT_EQ(DiskLowTold(), std::vector<bool>());
+}
+
+TEST_F(ApplierTest, StopsWhileTheEngineIsBehind) {
+  disk_->behind = true;
+  Start();
+  applier_->Submit(One(Put(2, "k", "v")));
+  WaitUntil([&] { return disk_->refused_writes > 0; });
+  Stop();
+  EXPECT_EQ(machine_->applied_index(), 1u);
 }
 
 // The second hand-over must not be tried without the first: that would look like a gap in the log
