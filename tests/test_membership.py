@@ -251,6 +251,22 @@ class Cluster(ClusterTest):
         down.kill()
         wait_until(lambda: leader.members()[down.name]["reachable"] is False, "the leader knows")
 
+    def test_a_member_that_moved_while_nobody_led_is_known_to_who_leads_next(self):
+        """It says so once, to whoever is there."""
+        leader = self.leader()
+        stays, moves = self.followers()
+        moves.kill()
+        self.assert_status(leader.put("k", "v"), 200)  # so it cannot lead itself
+        leader.kill()
+        moves.raft_port = free_port()
+        moves.extra += ["--raft-advertise", moves.raft_address]
+        moves.start()
+        wait_until(lambda: stays.stats()["state"] == "Leader", "the one that stayed leads")
+        self.assert_value(moves.get("k"), "k", "v")
+        self.assert_status(moves.put("k", "w"), 200)
+        wait_until(lambda: stays.members()[moves.name]["raft_address"] == moves.raft_address,
+                   "the configuration has its new address")
+
     def test_a_removed_node_joins_again_as_it_is(self):
         leader = self.leader()
         gone = self.followers()[0]
