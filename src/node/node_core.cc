@@ -285,6 +285,7 @@ void NodeCore::OnSoftState(const raft::SoftState& soft) {
   }
   if (soft.role != raft::Role::kLeader) snapshot_source_->Abandon();
   announcing_ = false;
+  FollowConf();
   Publish();
 }
 
@@ -317,6 +318,9 @@ void NodeCore::FollowConf() {
   bool out = identity_.state == IdentityState::kRemoved;
   if (out || identity_.state == IdentityState::kDamaged) return;
   if (LeavesOut(*conf_, identity_.member_id)) {
+    // The core says so when its log has it durably: before that, who is removed still counts where
+    // others do not know of the removal yet.
+    if (replica_->loop().soft().disabled != raft::Disabled::kRemoved) return;
     SetState(IdentityState::kRemoved);
     logger_.Warn("removed",
                  "this node was removed from the cluster; its data stays on disk. POST /raft/join "

@@ -52,6 +52,8 @@ CoreImpl::CoreImpl(const Config& config, const InitialState& initial, uint64_t n
   }
   RedrawElectionTimeout();
   NoteRemoval();
+  if (removed_) removal_ = Removal::kDurable;  // the state machine has it
+  ActOnRemoval();
   for (const Entry& entry : initial.conf_entries) {
     ARIMA_ASSERT(entry.kind == EntryKind::kConf && entry.index > log_.applied(), entry.index);
     ARIMA_ASSERT(log_.Has(entry.id()), entry.index, entry.term);
@@ -159,6 +161,10 @@ void CoreImpl::StepMessage(Message&& m) {
 void CoreImpl::On(WriteDone in) {
   if (!log_.FinishWrite(in.seq)) return;
   ReleaseHeld(in.seq);
+  if (removal_ == Removal::kWritten && in.seq >= removal_seq_) {
+    removal_ = Removal::kDurable;
+    ActOnRemoval();
+  }
   if (role_ == Role::kLeader) MaybeCommit();
 }
 

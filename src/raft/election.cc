@@ -89,7 +89,8 @@ void CoreImpl::RequestVotes(CampaignKind kind) {
 
 void CoreImpl::OnVoteRequest(const Message& m) {
   LearnCommit(m);
-  if (disabled_ != Disabled::kNone) return TellRemoval(m);  // that was in what it learned
+  if (disabled_ != Disabled::kNone || IsOut())
+    return TellRemoval(m);  // that was in what it learned
   bool pre = m.type == MessageType::kPreVote;
   bool can = vote_ == m.from || (!vote_ && !leader_) || (pre && m.term > term_) || ARIMA_MUTANT(6);
   bool grant = can && log_.IsUpToDate({m.last_term, m.last_index});
@@ -177,7 +178,7 @@ void CoreImpl::LeaveLeader(std::string_view why) {
   confirm_index_ = Index(0);
   step_down_due_ = false;
   heartbeat_due_ = false;
-  if (removed_ && disabled_ == Disabled::kNone) disabled_ = Disabled::kRemoved;
+  ActOnRemoval();
 }
 
 void CoreImpl::BecomeLeader() {

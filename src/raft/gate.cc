@@ -99,7 +99,7 @@ bool CoreImpl::Acceptable(const Message& m) const {
   if (m.from == config_.id && !vote_response) return false;
   // Who lost its log may have lost a vote, and who was removed has none.
   bool vote = IsVoteRequest(m.type) || vote_response || m.type == MessageType::kTimeoutNow;
-  return disabled_ == Disabled::kNone || !vote;
+  return (disabled_ == Disabled::kNone && !IsOut()) || !vote;
 }
 
 // A removed node does not vote, but who still asks it acts on the configuration before its removal,
@@ -107,7 +107,8 @@ bool CoreImpl::Acceptable(const Message& m) const {
 // that this is committed. The refusal says so. It carries the asker's own term: nobody's term
 // moves.
 void CoreImpl::TellRemoval(const Message& m) {
-  if (disabled_ != Disabled::kRemoved || !IsVoteRequest(m.type) || m.from == config_.id) return;
+  const bool out = disabled_ == Disabled::kRemoved || (disabled_ == Disabled::kNone && IsOut());
+  if (!out || !IsVoteRequest(m.type) || m.from == config_.id) return;
   if (m.group != config_.group || m.to != config_.id || !IsWellFormed(m)) return;
   bool pre = m.type == MessageType::kPreVote;
   Message answer = Make(pre ? MessageType::kPreVoteResp : MessageType::kVoteResp, m.from);
@@ -175,8 +176,10 @@ void CoreImpl::AnswerLowerTerm(const Message& m) {
     Message answer = Make(MessageType::kAppResp, m.from);
     answer.reject = true;
     Gate(std::move(answer));
-  } else if (m.type == MessageType::kPreVote) {
-    Message answer = Make(MessageType::kPreVoteResp, m.from);
+  } else if (IsVoteRequest(m.type)) {
+    // A candidate that this node does not know, and so never asks, would run after its term.
+    const bool asks_first = m.type == MessageType::kPreVote;
+    Message answer = Make(asks_first ? MessageType::kPreVoteResp : MessageType::kVoteResp, m.from);
     answer.reject = true;
     answer.commit = log_.commit();
     answer.commit_term = log_.commit_term();

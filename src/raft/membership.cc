@@ -82,8 +82,12 @@ void CoreImpl::NoteRemoval() {
   if (config_.id >= conf_->next_member_id || conf_->members.contains(config_.id)) return;
   removed_ = true;
   AddEvent(EventKind::kRemovedSelf, MemberId(0), "this node is no longer a member");
-  // A leader tells its peers before it goes.
-  if (role_ != Role::kLeader && disabled_ == Disabled::kNone) disabled_ = Disabled::kRemoved;
+}
+
+// A leader tells its peers before it goes.
+void CoreImpl::ActOnRemoval() {
+  if (!removed_ || removal_ != Removal::kDurable || role_ == Role::kLeader) return;
+  if (disabled_ == Disabled::kNone) disabled_ = Disabled::kRemoved;
 }
 
 void CoreImpl::OnConfActive(const ConfState& before) {

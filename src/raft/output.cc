@@ -97,7 +97,8 @@ void CoreImpl::SettleGated() {
 }
 
 bool CoreImpl::NeedsSync() const {
-  return log_.has_unwritten() || term_ != written_.term || vote_ != written_.vote;
+  const bool removal = removed_ && removal_ == Removal::kUnwritten;
+  return removal || log_.has_unwritten() || term_ != written_.term || vote_ != written_.vote;
 }
 
 bool CoreImpl::NeedsWrite() const { return NeedsSync() || log_.commit() != written_.commit; }
@@ -112,6 +113,11 @@ void CoreImpl::BuildWrite() {
   if (now != written_ && !(ARIMA_MUTANT(39) && !write.entries.empty())) {
     write.hard_state = now;
     written_ = now;
+  }
+  if (removed_ && removal_ == Removal::kUnwritten) {
+    write.hard_state = now;  // whose commit may have been written without a sync
+    removal_ = Removal::kWritten;
+    removal_seq_ = write.seq;
   }
   write.need_sync = sync;
   if (sync) write.after_durable = std::exchange(gated_, {});
