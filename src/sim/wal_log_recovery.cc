@@ -97,7 +97,7 @@ SimLog::Outcome WalLog::OnOpenFailure(EntryId applied, const Error& error, bool 
       break;
     case Code::kCorruption:
       if (restart_) break;
-      if (!damaged() && !injected) {
+      if (!damaged()) {
         verdict_.Fail("I16 no false corruption", who_ + ": " + error.message);
         return Outcome::kDamaged;
       }

@@ -329,6 +329,7 @@ Status Recovery::ReplayNewest() {
     if (auto s = apply(frames_[next], next == 0); !s) return s;
   }
   if (!replay_.started()) {
+    if (unreadable_) return std::unexpected(*unreadable_);
     return Corrupt(segment.path, kFirstFrameOffset, "its checkpoint was never finished");
   }
   std::vector<IndexChange> changes = replay_.TakeChanges();

@@ -379,6 +379,34 @@ TEST_F(Failing, AnyOperationOfRecoveryIsReportedAndTheNextStartFindsEverything) 
   EXPECT_GT(failed, 20);
 }
 
+// What the newest segment says of the log is in its first frame, or else in the segment before.
+TEST(FailingRead, IsNoDamageWhereTheNewestSegmentHasNothingYet) {
+  MemEnv mem;
+  Forger(&mem)
+      .Checkpoint(Start())
+      .Frame([](FrameBuilder* f) { f->Add(EntryRecord(2, 1)); })
+      .Roll()
+      .Write();
+  int failed = 0;
+  for (uint64_t nth = 1;; ++nth) {
+    SCOPED_TRACE("read number " + std::to_string(nth));
+    auto disk = mem.Clone();
+    env::FaultEnv sick(*disk, nth);
+    sick.Inject({.op = Op::kRead, .nth = nth});
+    RecoveredLog found;
+    auto wal = Wal::Open(sick, TestOptions(9), &found);
+    if (sick.count(Op::kRead) < nth) break;
+    if (wal) continue;
+    ++failed;
+    EXPECT_EQ(wal.error().code, Code::kIo) << wal.error().message;
+    sick.ClearFaults();
+    wal = Wal::Open(*disk, TestOptions(10), &found);
+    ASSERT_TRUE(wal) << wal.error().message;
+    EXPECT_EQ(found.last, Index(2));
+  }
+  EXPECT_GT(failed, 2);
+}
+
 TEST_F(Failing, AnyOperationOfASalvageIsReportedAndNothingWrongIsMade) {
   int failed = 0;
   for (Op op : kOps) {
