@@ -151,8 +151,9 @@ class Engine {
   virtual uint64_t durable_position() const = 0;
 
   // Makes everything written so far durable. With `wait` it is so on return; without, it is on its
-  // way; kOverloaded: too much is on its way already, nothing was done. Either may block while the
-  // engine is short of memory or disk bandwidth: not for hot paths.
+  // way; kOverloaded: too much is on its way already, nothing was done, and only who waits is
+  // served. Either may block while the engine is short of memory or disk bandwidth: not for hot
+  // paths.
   virtual Status Flush(bool wait) = 0;
 
   // From now on nobody reads versions as of a revision below `revision`, and the engine may drop

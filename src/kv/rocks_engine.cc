@@ -57,6 +57,15 @@ constexpr std::chrono::milliseconds kStoppedPause{10};
 // How long a flush may be under way after RocksDB said that it is done, before it is asked again.
 constexpr std::chrono::seconds kFlushReportTimeout{2};
 
+// Without allow_write_stall it waits until few tables are left to compact, which on a full disk is
+// never: compactions get their space from the history and the log that only a flush lets go.
+rocksdb::FlushOptions UrgentFlush(bool wait) {
+  rocksdb::FlushOptions options;
+  options.wait = wait;
+  options.allow_write_stall = true;
+  return options;
+}
+
 class RocksIterator final : public Iterator {
  public:
   RocksIterator(rocksdb::DB* db, RocksListener* listener, const std::string& path,
@@ -122,11 +131,13 @@ class RocksEngine final : public Engine {
     sweeper_.Start();
     write_options_.disableWAL = true;
     write_options_.sync = false;
+    write_options_.no_slowdown = true;
   }
   ~RocksEngine() override {
     sweeper_.Stop();
-    // Flushes (avoid_flush_during_shutdown is off) and waits for background work. If that fails,
-    // the raft log still has what is not durable here.
+    // Close flushes too (avoid_flush_during_shutdown is off), but would first wait for compactions.
+    // If that fails, the raft log still has what is not durable here.
+    db_->Flush(UrgentFlush(true)).PermitUncheckedError();
     db_->Close().PermitUncheckedError();
   }
 
@@ -177,17 +188,11 @@ class RocksEngine final : public Engine {
   rocksdb::WriteBatch write_batch_;  // writer's; kept for its memory
 };
 
-// A write that is only slowed down is left to RocksDB: it knows for how long.
 rocksdb::Status RocksEngine::WritePatiently() {
   for (auto left = write_patience_;; left -= kStoppedPause) {
-    write_options_.no_slowdown = true;
     rocksdb::Status status = db_->Write(write_options_, &write_batch_);
-    if (!status.IsIncomplete()) return status;
-    if (Property(rocksdb::DB::Properties::kIsWriteStopped) == 0) {
-      write_options_.no_slowdown = false;
-      return db_->Write(write_options_, &write_batch_);
-    }
-    if (left <= kStoppedPause) return status;
+    // Incomplete: writes are stopped.
+    if (!status.IsIncomplete() || left <= kStoppedPause || listener_->failed()) return status;
     listener_->WaitForStallChange(kStoppedPause);
   }
 }
@@ -246,11 +251,7 @@ void RocksEngine::ReadAhead(std::span<const std::string> keys) const {
 Status RocksEngine::Flush(bool wait) {
   FlushTracker& tracker = listener_->tracker();
   const uint64_t sequence = tracker.written_sequence();
-  rocksdb::FlushOptions options;
-  options.wait = wait;
-  // Else it waits until few tables are left to compact, which on a full disk is never: compactions
-  // get their space from the history and the log that only a flush lets go.
-  options.allow_write_stall = true;
+  const rocksdb::FlushOptions options = UrgentFlush(wait);
   do {
     if (Status status = CheckWritable(); !status) return status;
     if (rocksdb::Status status = db_->Flush(options); !status.ok()) {
@@ -272,7 +273,8 @@ Status RocksEngine::CompactAll() {
   return {};
 }
 
-// The flush comes first because only Flush can be trusted to have done it (above).
+// The flush comes first because only Flush can be trusted to have done it (above), and because the
+// one of a checkpoint waits for compactions.
 Status RocksEngine::Checkpoint(const std::string& dir) {
   if (Status status = Flush(true); !status) return status;
   return MakeCheckpoint(db_.get(), dir);

@@ -29,7 +29,7 @@ struct RocksEngineOptions {
   // Write waits, as it does when compactions cannot keep up: for at most write_patience_ms, then it
   // answers kOverloaded. Index, filter and data blocks share the block cache.
   uint64_t write_buffer_bytes = 64 << 20;
-  int write_buffer_count = 4;  // >= 2
+  int write_buffer_count = 3;  // 2 or 3
   uint64_t write_patience_ms = 5'000;
   uint64_t block_cache_bytes = 256 << 20;
   int open_files_max = 4096;

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <latch>
 #include <sstream>
+#include <thread>
 
 #include "base/mutex.h"
 #include "base/random.h"
@@ -231,39 +232,29 @@ class NoCompactions {
   std::latch free_;
 };
 
-void SetTableLimits(Engine* engine, const std::string& slow, const std::string& stop) {
+void StopWritesAt(Engine* engine, const std::string& tables) {
   ASSERT_TRUE(DatabaseOf(engine)
                   ->SetOptions({{"level0_file_num_compaction_trigger", "2"},
-                                {"level0_slowdown_writes_trigger", slow},
-                                {"level0_stop_writes_trigger", stop}})
+                                {"level0_slowdown_writes_trigger", tables},
+                                {"level0_stop_writes_trigger", tables}})
                   .ok());
 }
 
-// Compactions may get their space from what a flush sets free: that history may go, and log.
-TEST(RocksEngine, AFlushDoesNotWaitForCompactions) {
-  RocksStore store;
-  auto engine = store.Open();
-  SetTableLimits(engine.get(), "2", "100");
-  NoCompactions none(DatabaseOf(engine.get())->GetEnv());
-  for (uint64_t position = 1; position <= 5; ++position) {
-    PutVersions(engine.get(), 1, position - 1);
-    EXPECT_TRUE(engine->Flush(true));
-    EXPECT_EQ(engine->durable_position(), position);
-  }
-  none.Go();
-}
-
-TEST(RocksEngine, WhileWritesAreStoppedNothingWaitsForEverAndNothingBreaks) {
+// Compactions may get their space from what is set free by those who must not wait for them.
+TEST(RocksEngine, WhereCompactionsWaitNobodyElseWaitsForEver) {
+  TempDirectory directory;
   RocksStore store;
   RocksEngineOptions options = store.Options();
   options.write_patience_ms = 50;
   auto engine = Must(OpenRocksEngine(options));
-  SetTableLimits(engine.get(), "3", "3");
+  StopWritesAt(engine.get(), "3");
   NoCompactions none(DatabaseOf(engine.get())->GetEnv());
   for (uint64_t position = 1; position <= 3; ++position) {
     PutVersions(engine.get(), 1, position - 1);
-    ASSERT_TRUE(engine->Flush(true));
+    EXPECT_TRUE(engine->Flush(true));
+    EXPECT_EQ(engine->durable_position(), position);
   }
+  // Writes are stopped.
   Batch batch;
   batch.Put(VersionKey("key", 4), "value");
   batch.Put(kAppliedKey, "4");
@@ -274,12 +265,34 @@ TEST(RocksEngine, WhileWritesAreStoppedNothingWaitsForEverAndNothingBreaks) {
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().code, Code::kOverloaded) << started.error().ToString();
   EXPECT_TRUE(engine->Flush(true)) << "nothing to flush";
+  EXPECT_TRUE(engine->Checkpoint(directory.path() / "checkpoint"));
   EXPECT_EQ(engine->health().state, EngineState::kOk);
   EXPECT_EQ(engine->durable_position(), 3u);
   none.Go();
   WaitUntil([&] { return engine->Write(batch, 4).has_value(); });
   EXPECT_TRUE(engine->Flush(true));
   EXPECT_EQ(engine->durable_position(), 4u);
+}
+
+TEST(RocksEngine, WhatIsUnflushedWhenItClosesDoesNotWaitForCompactions) {
+  RocksStore store;
+  rocksdb::Env* env = rocksdb::Env::Default();
+  auto engine = store.Open();
+  StopWritesAt(engine.get(), "4");
+  NoCompactions none(env);
+  for (uint64_t position = 0; position < 3; ++position) {
+    PutVersions(engine.get(), 1, position);
+    EXPECT_TRUE(engine->Flush(true));
+  }
+  PutVersions(engine.get(), 1, 3);
+  DatabaseOf(engine.get())->DisableManualCompaction();
+  std::thread closer([&] { engine.reset(); });
+  WaitUntil([&] {
+    auto again = OpenRocksEngine(store.Options());
+    return again.has_value();
+  });
+  closer.join();
+  none.Go();
 }
 
 TEST(RocksEngine, AHealthyDatabaseLogsNothing) {

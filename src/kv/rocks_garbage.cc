@@ -19,6 +19,8 @@ constexpr double kPaidShareMin = kGarbageShareMin / 2;
 constexpr uint64_t kPostponedRevisionsMin = 1000;
 // Notes read from tables in one sweep: nothing that grows with the data happens at once.
 constexpr size_t kLearnMax = 16;
+// So many young tables, and a compaction of them may not fit: half of what stops writes.
+constexpr size_t kYoungMergedMin = kYoungTablesMax / 2;
 // Candidates whose whole job is worked out in one sweep.
 constexpr size_t kCandidatesMax = 8;
 
@@ -63,6 +65,7 @@ void GarbageSweeper::Run() {
   while (true) {
     while (!Stopping() && Sweep()) {
     }
+    if (!Stopping()) MergeYoung();
     space_->Update();
     MutexLock lock(&mutex_);
     if (!stopping_) changed_.WaitFor(&mutex_, std::chrono::milliseconds(options_.sweep_pause_ms));
@@ -94,6 +97,37 @@ bool GarbageSweeper::Sweep() {
   if (input_bytes - output_bytes >= kPaidShareMin * input_bytes) return true;
   Postpone(tables, floor);
   return false;
+}
+
+// RocksDB would go on trying to compact them into the next level, until there are so many that it
+// stops writes, and with them the deletes that could make space. Merged among themselves they take
+// no more than they do.
+void GarbageSweeper::MergeYoung() {
+  Tables tables;
+  db_.GetLiveFilesMetaData(&tables);
+  Tables young;
+  int next = db_.NumberLevels();
+  for (const auto& table : tables) {
+    if (table.level == 0) young.push_back(table);
+    if (table.level > 0) next = std::min(next, table.level);
+  }
+  if (young.size() < kYoungMergedMin) return;
+  uint64_t next_bytes = 0;
+  for (const auto& table : tables) next_bytes += table.level == next ? table.size : 0;
+  const uint64_t free_bytes = space_->FreeBytes();
+  std::ranges::sort(young, {}, &rocksdb::LiveFileMetaData::largest_seqno);
+  std::vector<std::string> names;  // the oldest
+  uint64_t bytes = 0;
+  for (const auto& table : young) {
+    bytes += table.size;
+    if (bytes <= free_bytes / 2) names.push_back(table.name);
+  }
+  if (names.size() < 2 || bytes + next_bytes < free_bytes / 2) return;
+  rocksdb::CompactionOptions compaction;
+  compaction.compression = rocksdb::kDisableCompressionOption;
+  const CompactionSpace::Permit permit(space_.get());
+  // Refused where RocksDB has chosen them meanwhile.
+  db_.CompactFiles(compaction, names, 0).PermitUncheckedError();
 }
 
 // The estimate was wrong: most of what is hidden lies above the floor. What came out would look

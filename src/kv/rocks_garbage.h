@@ -50,6 +50,8 @@ class GarbageSweeper {
   void Run() EXCLUDES(mutex_);
   // True: something was compacted, there may be more.
   bool Sweep();
+  // Where the compaction of young tables does not fit on the disk, they become fewer by themselves.
+  void MergeYoung();
   void Learn(const Tables& tables);
   GarbageNote ReadNote(const rocksdb::LiveFileMetaData& table) const;
   // A compaction of some of the tables `before` did not pay.

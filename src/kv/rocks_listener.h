@@ -51,7 +51,10 @@ class RocksListener final : public rocksdb::EventListener {
     stall_changed_.NotifyAll();
   }
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
-    if (!status->ok()) Note(MakeRocksError(*status, "background work", path_));
+    if (status->ok()) return;
+    Error error = MakeRocksError(*status, "background work", path_);
+    if (error.code == Code::kOverloaded) error.code = Code::kInternal;  // it will not go away
+    Note(error);
   }
   void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
                             bool* auto_recovery) override {

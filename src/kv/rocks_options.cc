@@ -118,6 +118,10 @@ void SetSizes(const RocksEngineOptions& options, rocksdb::Options* rocks) {
   rocks->memtable_prefix_bloom_size_ratio = 0.02;
   rocks->level_compaction_dynamic_level_bytes = true;
   rocks->max_bytes_for_level_base = options.level_base_bytes;
+  // Writes are stopped or not, and never slowed down on the way there: a write that RocksDB slows
+  // down sleeps inside of it, where nobody can wake it, and may meet the stop there.
+  rocks->level0_slowdown_writes_trigger = rocks->level0_stop_writes_trigger = kYoungTablesMax;
+  rocks->soft_pending_compaction_bytes_limit = rocks->hard_pending_compaction_bytes_limit;
   rocks->target_file_size_base = options.table_file_bytes;
   rocks->target_file_size_multiplier = 2;
   rocks->max_background_jobs = options.background_jobs;
@@ -155,7 +159,9 @@ Code CodeOf(const rocksdb::Status& status) {
 }  // namespace
 
 rocksdb::Options MakeRocksOptions(const RocksEngineOptions& options, rocksdb::Env* env) {
-  ARIMA_ASSERT(options.write_buffer_count >= 2, options.write_buffer_count);
+  // With four and more, RocksDB slows writes down before they are full.
+  ARIMA_ASSERT(options.write_buffer_count == 2 || options.write_buffer_count == 3,
+               options.write_buffer_count);
   rocksdb::Options rocks;
   rocks.env = env;
   rocks.create_if_missing = options.create_if_missing;

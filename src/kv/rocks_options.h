@@ -19,6 +19,9 @@ struct DatabaseFiles {
   std::unique_ptr<rocksdb::Env> env;
 };
 
+// Writes are stopped while there are so many flushed tables that no compaction has taken.
+inline constexpr int kYoungTablesMax = 24;
+
 // All choices that are not RocksDB's defaults, and those defaults that correctness rests on.
 rocksdb::Options MakeRocksOptions(const RocksEngineOptions& options, rocksdb::Env* env);
 

@@ -31,15 +31,17 @@ class SpaceFileSystem final : public rocksdb::FileSystemWrapper {
 class RocksSpace : public testing::Test {
  protected:
   RocksSpace() {
-    engine_ =
-        Must(OpenRocksEngineOn(RocksStore::SmallOptions(directory_.path() / "db"), env_.get()));
+    RocksEngineOptions options = RocksStore::SmallOptions(directory_.path() / "db");
+    options.sweep_pause_ms = 10;
+    engine_ = Must(OpenRocksEngineOn(options, env_.get()));
     engine_->StartAt(0);
   }
   // Flushed, so that the engine looks at the disk.
   void WriteTable(size_t bytes = 10'000) {
     Batch batch;
     batch.Put(VersionKey("key", ++position_), std::string(bytes, 'v'));
-    ASSERT_TRUE(engine_->Write(batch, position_));
+    Status written = engine_->Write(batch, position_);
+    ASSERT_TRUE(written) << written.error().ToString();
     Status flushed = engine_->Flush(true);
     ASSERT_TRUE(flushed) << flushed.error().ToString();
   }
@@ -75,6 +77,25 @@ TEST_F(RocksSpace, AFlushIsNeverRefusedByTheLimitOfCompactions) {
   for (int i = 0; i < 8; ++i) WriteTable(300'000);
   EXPECT_EQ(engine_->health().state, EngineState::kOk);
   EXPECT_EQ(engine_->durable_position(), position_);
+}
+
+// As on a full disk where clients delete: each flush leaves a small table, and they are never
+// compacted into the large ones below.
+TEST_F(RocksSpace, YoungTablesThatCannotGoDownDoNotStopWrites) {
+  WriteTable(2'000'000);
+  ASSERT_TRUE(engine_->CompactAll());
+  free_bytes_ = 1 << 20;
+  for (int i = 0; i < 4 * kYoungTablesMax; ++i) {
+    WriteTable(100);
+    ASSERT_FALSE(HasFatalFailure());
+  }
+  std::string largest;
+  EXPECT_TRUE(Must(engine_->Get(VersionKey("key", 1), &largest)));
+  EXPECT_EQ(largest.size(), 2'000'000u);
+  for (uint64_t revision = 2; revision <= position_; ++revision) {
+    std::string value;
+    EXPECT_TRUE(Must(engine_->Get(VersionKey("key", revision), &value))) << revision;
+  }
 }
 
 }  // namespace

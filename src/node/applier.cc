@@ -85,13 +85,16 @@ bool Applier::Clean() {
   if (clean_failed_) return false;
   Result<bool> more = machine_.CleanStep();
   if (more) return *more;
+  if (WaitsFor(more.error().code)) {
+    // What is cleaned away may be what makes space, so it does not wait for the next entry.
+    queue_.WaitClosed(kDiskFullPause);
+    return true;
+  }
   // What a checksum found is in the engine's health already. What is only illogical may be so on
   // every node: no reason to give a database up that answers right.
-  if (!WaitsFor(more.error().code)) {
-    clean_failed_ = true;
-    logger_.Error("history_not_cleaned",
-                  "deleted keys keep their space until the next start: " + more.error().ToString());
-  }
+  clean_failed_ = true;
+  logger_.Error("history_not_cleaned",
+                "deleted keys keep their space until the next start: " + more.error().ToString());
   return false;
 }
 

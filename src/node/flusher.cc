@@ -114,11 +114,11 @@ void Flusher::Run() {
       if (!due_) continue;
     }
     Status started = machine_.Flush(false);
-    // A database that has enough to flush already is asked again when the next flush is due. A full
-    // disk or a broken engine stops the applier as well, which says so once.
-    const bool refused = !started && started.error().code == Code::kOverloaded;
-    if (!started && !refused && !failed) logger_.Warn("flush_failed", started.error().ToString());
-    failed = !started && !refused;
+    // While writes are stopped, the database flushes only for who waits.
+    if (!started && started.error().code == Code::kOverloaded) started = machine_.Flush(true);
+    // A full disk or a broken engine stops the applier as well, which says so once.
+    if (!started && !failed) logger_.Warn("flush_failed", started.error().ToString());
+    failed = !started;
   }
 }
 
