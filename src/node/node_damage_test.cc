@@ -139,7 +139,8 @@ TEST_F(NodeDamageTest, WhileTheLogIsAppliedAgainNothingIsSaidToBeMissing) {
   WaitUntil([&] { return n(1).Barrier().has_value(); });
   n(1).Stop();
   Truncate(LiveDb(n(1)) + "/CURRENT", 0);
-  ASSERT_TRUE(n(1).Start());
+  Status started = n(1).Start();
+  ASSERT_TRUE(started) << started.error().ToString();
   int answered = 0;
   while (answered == 0) {
     for (int i = 0; i < 40; ++i) {

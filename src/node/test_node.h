@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -25,16 +26,20 @@
 
 namespace arima::node {
 
+// Nobody's yet, and none of those that the system gives to connections: a node that is stopped and
+// started again finds it free.
 inline uint16_t FreePort() {
-  int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  bind(fd, reinterpret_cast<sockaddr*>(&address), size);
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  close(fd);
-  return ntohs(address.sin_port);
+  std::random_device random;
+  while (true) {
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<uint16_t>(10'000 + random() % 20'000));
+    const bool free = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    close(fd);
+    if (free) return ntohs(address.sin_port);
+  }
 }
 
 template <class T>
@@ -180,12 +185,18 @@ class NodeTest : public ::testing::Test {
   }
   // Nodes added from now on flush often and keep little log.
   void LimitLogs(const LogRetentionLimits& limits) { limits_ = limits; }
+  // Waits for it: while a node switches to another database it has few.
   double MetricOf(TestNode& node, const std::string& name) {
-    for (const auto& metric : node.node().cluster().Metrics()) {
-      if (metric.name == name) return metric.value;
-    }
-    ADD_FAILURE() << "no metric " << name;
-    return 0;
+    double value = 0;
+    WaitUntil([&] {
+      for (const auto& metric : node.node().cluster().Metrics()) {
+        if (metric.name != name) continue;
+        value = metric.value;
+        return true;
+      }
+      return false;
+    });
+    return value;
   }
   // n1 leads n2 and n3.
   void FormThree() {
