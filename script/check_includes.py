@@ -86,8 +86,8 @@ IMPURE_CALL_FOLDERS = ["raft", "wal", "kv"]
 
 # What the simulator runs in its own time, with its own threads, files and chance: all of that goes
 # through base/runtime.h, base/clock.h and env/. Exceptions by the begin of their path, and why.
-SIMULATED_FOLDERS = ["base", "raft", "codec", "wal", "kv", "snapshot", "node", "service",
-                     "simserver"]
+SIMULATED_FOLDERS = ["base", "raft", "codec", "wal", "kv", "snapshot", "transport", "node",
+                     "service", "sim", "simserver"]
 SIMULATED_EXCEPTIONS = {
     "base/thread.": "the door to threads",
     "base/mutex.": "the door to locks",
@@ -96,7 +96,12 @@ SIMULATED_EXCEPTIONS = {
     "kv/rocks_": "RocksDB has threads and files of its own; the simulator has another engine",
     "node/logger.": "the log of production; the simulator has one of its own",
     "node/options.": "reads the configuration file before there is a node",
+    "sim/history_command.": "reads files for people, and runs nothing",
     "simserver/fiber.": "stacks",
+    "transport/asio_stream.": "a socket; the simulator has connections of its own",
+    "transport/io_context.": "the door to sockets",
+    "transport/listener.": "a socket",
+    "transport/side_stream.": "a socket and its thread",
 }
 UNSIMULATED_HEADERS = re.compile(
     r"^(thread|stop_token|mutex|shared_mutex|condition_variable|future|semaphore|latch|barrier"

@@ -398,8 +398,8 @@ class DurabilityCheckerTest : public ::testing::Test {
 TEST_F(DurabilityCheckerTest, AcceptsWhatIsOnDisk) {
   Write(1, {MakeEntry(2, 2)}, {Term(2), MemberId(2), Index(1)});
   Write(2, {MakeEntry(2, 2)}, {Term(2), MemberId(2), Index(1)});
-  durability_.OnRelease(From1(MessageType::kVoteResp, 2));
-  durability_.OnRelease(From1(MessageType::kAppResp, 2, 2));
+  durability_.OnRelease(From1(MessageType::kVoteResp, 2), {});
+  durability_.OnRelease(From1(MessageType::kAppResp, 2, 2), Term(2));
   durability_.OnLeader(MemberId(2), conf_, Term(2));
   durability_.OnCommit(MemberId(2), conf_, {Term(2), Index(2)});
   EXPECT_TRUE(verdict_.ok()) << verdict_.text();
@@ -414,18 +414,26 @@ TEST_F(DurabilityCheckerTest, NoticesACommitOnAMinority) {
 
 TEST_F(DurabilityCheckerTest, NoticesAVoteThatIsNotOnDisk) {
   Write(1, {}, {Term(2), MemberId(3), Index(1)});
-  durability_.OnRelease(From1(MessageType::kVoteResp, 2));
+  durability_.OnRelease(From1(MessageType::kVoteResp, 2), {});
   EXPECT_THAT(verdict_.text(), StartsWith("I10"));
 }
 
 TEST_F(DurabilityCheckerTest, NoticesAVoteRequestBeforeTheTermIsOnDisk) {
-  durability_.OnRelease(From1(MessageType::kVote, 2));
+  durability_.OnRelease(From1(MessageType::kVote, 2), {});
   EXPECT_THAT(verdict_.text(), StartsWith("I10"));
 }
 
 TEST_F(DurabilityCheckerTest, NoticesAnAcknowledgementThatIsNotOnDisk) {
   Write(1, {MakeEntry(2, 2)}, {Term(2), MemberId(0), Index(1)});
-  durability_.OnRelease(From1(MessageType::kAppResp, 2, 3));
+  durability_.OnRelease(From1(MessageType::kAppResp, 2, 3), Term(2));
+  EXPECT_THAT(verdict_.text(), StartsWith("I10"));
+}
+
+TEST_F(DurabilityCheckerTest, NoticesAnAcknowledgementWhileTheDiskHasAnotherEntryThere) {
+  Write(1, {MakeEntry(1, 2), MakeEntry(1, 3)}, {Term(2), MemberId(0), Index(1)});
+  durability_.OnRelease(From1(MessageType::kAppResp, 2, 3), Term(1));
+  EXPECT_TRUE(verdict_.ok()) << verdict_.text();
+  durability_.OnRelease(From1(MessageType::kAppResp, 2, 2), Term(2));
   EXPECT_THAT(verdict_.text(), StartsWith("I10"));
 }
 

@@ -60,7 +60,7 @@ void DurabilityChecker::OnLeader(MemberId node, const ConfState& conf, raft::Ter
   }
 }
 
-void DurabilityChecker::OnRelease(const raft::Message& message) {
+void DurabilityChecker::OnRelease(const raft::Message& message, std::optional<raft::Term> acked) {
   const SimDisk* disk = Disk(message.from);
   if (disk == nullptr) return;
   const raft::HardState& state = disk->hard_state();
@@ -77,7 +77,8 @@ void DurabilityChecker::OnRelease(const raft::Message& message) {
     case MessageType::kAppResp:
       // An acknowledgement of an older term may outlive the entries it speaks of.
       durable = message.reject || state.term > message.term ||
-                (state.term == message.term && disk->last() >= message.index);
+                (state.term == message.term &&
+                 (acked ? disk->Covers({*acked, message.index}) : disk->last() >= message.index));
       break;
     default:
       break;

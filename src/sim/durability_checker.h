@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "raft/core.h"
@@ -30,8 +31,9 @@ class DurabilityChecker {
   // `conf` before this event.
   void OnCommit(raft::MemberId node, const raft::ConfState& conf, raft::EntryId commit);
   void OnLeader(raft::MemberId node, const raft::ConfState& conf, raft::Term term);
-  // A message leaves its node.
-  void OnRelease(const raft::Message& message);
+  // A message leaves its node. `acked`: the term that the entry at message.index has in the node's
+  // log, if it has one there and has not heard of a later leader, who may have put another there.
+  void OnRelease(const raft::Message& message, std::optional<raft::Term> acked);
   // A write became durable on a node that after a crash would know everything up to `known` as
   // committed (from its log or its state machine).
   void OnDurable(raft::MemberId node, const raft::Write& write, raft::Index known);

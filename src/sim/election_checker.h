@@ -26,6 +26,8 @@ class ElectionChecker {
   void OnTerm(raft::MemberId node, raft::Term term);
   // The node has decided on it; its write is still to come.
   void OnHardState(raft::MemberId node, const raft::HardState& state);
+  // It asks for votes; of this term no disk may ever hear, if it learns of a later one meanwhile.
+  void OnVoteRequest(raft::MemberId node, raft::Term term) { candidates_[term].insert(node); }
   // `life` counts the node's process lives.
   void OnLeader(raft::MemberId node, uint32_t life, raft::Term term);
   // A granted vote has left the node (or reached itself).

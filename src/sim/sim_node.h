@@ -39,6 +39,7 @@ struct SimNode {
   uint32_t life = 0;                 // counts starts; events of an older life are void
   bool gone = false;                 // switched off for good
   bool lost = false;                 // because it lost acknowledged entries; else after its removal
+  bool stays_down = false;           // nobody repairs it when all else heals
   raft::Disabled disabled = raft::Disabled::kNone;  // as the identity file has it
   uint64_t paused_until_ns = 0;
   uint64_t tick_ns = 0;  // own idea of how long a tick is

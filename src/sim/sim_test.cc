@@ -77,8 +77,14 @@ SimResult RunSeeds(uint64_t seeds, uint32_t level) {
     sum.reads_served += result.reads_served;
     sum.lost_members += result.lost_members;
     sum.log += result.log;
+    for (const auto& [fault, times] : result.happened) sum.happened[fault] += times;
   }
   SetAssertHook(nullptr);
+  for (const std::string_view fault :
+       {"power-loss", "crash", "pause", "partition", "compaction", "leader-lost", "transfer",
+        "forget-leader", "disk-low", "snapshot-failure", "stays-down"}) {
+    EXPECT_GT(sum.happened[fault], seeds / 10) << fault;
+  }
   return sum;
 }
 

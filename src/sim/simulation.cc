@@ -264,7 +264,7 @@ void Simulation::Start(SimNode& node) {
 }
 
 void Simulation::StartAgain(SimNode& node) {
-  if (!node.up() && !node.gone) Start(node);
+  if (!node.up() && !node.gone && !node.stays_down) Start(node);
 }
 
 void Simulation::PlanStart(SimNode& node) {

@@ -18,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -117,6 +118,7 @@ class Simulation {
   void StartSync(SimNode& node);
   static std::vector<raft::Write> TakeWrites(SimNode& node, size_t count);
   void OnDisk(SimNode& node);
+  std::optional<raft::Term> Acked(const SimNode& node, const raft::Message& message) const;
   void Complete(SimNode& node, raft::Write&& write);
   void TellSpace(SimNode& node, bool full);
   void PlanAttest(SimNode& node);
@@ -132,6 +134,7 @@ class Simulation {
   // ---- simulation_faults.cc
   void PlanFault();
   void InjectFault();
+  void Happened(std::string_view fault) { ++result_.happened[fault]; }
   void CrashOne();
   void DisturbDisk(SimNode& node);
   void PowerLoss();
@@ -158,6 +161,9 @@ class Simulation {
 
   // ---- simulation_heal.cc
   void Heal();
+  bool ChangesConf();
+  void LeaveSomeDown();
+  bool HasLeader();
   void Probe();
   std::string WhyNotConverged();
 

@@ -82,7 +82,7 @@ void Simulation::Complete(SimNode& node, raft::Write&& write) {
       Send(node, std::move(message));
       continue;
     }
-    durability_.OnRelease(message);
+    durability_.OnRelease(message, Acked(node, message));
     if (message.type == MessageType::kVoteResp && !message.reject) {
       elections_.OnVote(node.id(), message.term, message.to);
     }

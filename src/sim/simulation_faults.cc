@@ -67,16 +67,19 @@ void Simulation::InjectFault() {
     case 6:
       // A connection that broke by itself.
       if (SimNode* node = swarm_.leader_lost ? AnyNode(true) : nullptr; node && !Paused(*node)) {
+        Happened("leader-lost");
         if (node->soft.leader) Step(*node, raft::LeaderLost{node->soft.leader});
       }
       break;
     case 7:
       if (SimNode* node = swarm_.transfer ? AnyNode(true) : nullptr; node && !Paused(*node)) {
+        Happened("transfer");
         Step(*node, raft::Transfer{MemberId(fault_random_.Below(nodes_.size() + 1))});
       }
       break;
     case 8:
       if (SimNode* node = swarm_.forget_leader ? AnyNode(true) : nullptr; node && !Paused(*node)) {
+        Happened("forget-leader");
         if (fault_random_.Percent(50)) {
           Step(*node, raft::ForgetLeader{});
         } else {
@@ -94,6 +97,7 @@ void Simulation::InjectFault() {
 
 // What the disk says of itself, true or not; a leader may then be told to hand over.
 void Simulation::DisturbDisk(SimNode& node) {
+  Happened("disk-low");
   if (fault_random_.Percent(50)) {
     Step(node, raft::DiskLow{static_cast<raft::DiskLevel>(fault_random_.Below(4))});
   } else {
@@ -106,6 +110,7 @@ void Simulation::DisturbDisk(SimNode& node) {
 void Simulation::CrashOne() {
   SimNode* node = fault_random_.Percent(50) ? AnyLeader() : AnyNode(true);
   if (node == nullptr) return;
+  Happened("crash");
   if (node->soft.role == raft::Role::kLeader) LoseLeaderContact(*node);
   Crash(*node, /*power=*/options_.level > 0 && damage_random_.Percent(50));
   At(DrawDelay(&fault_random_, swarm_.restart_ns_mean), [this, node] { StartAgain(*node); });
@@ -121,6 +126,7 @@ void Simulation::LoseLeaderContact(const SimNode& leader) {
 }
 
 void Simulation::PowerLoss() {
+  Happened("power-loss");
   for (SimNode& node : nodes_) {
     if (node.up()) {
       Crash(node, /*power=*/true);
@@ -138,11 +144,13 @@ void Simulation::PowerLoss() {
 void Simulation::PauseOne() {
   SimNode* node = fault_random_.Percent(50) ? AnyLeader() : AnyNode(true);
   if (node == nullptr) return;
+  Happened("pause");
   node->paused_until_ns = now_ns_ + DrawDelay(&fault_random_, 500 * kMillisecond);
   if (tracing()) Trace("pause " + std::to_string(node->id().value));
 }
 
 void Simulation::BreakLinks() {
+  Happened("partition");
   network_.HealAll();
   const uint64_t pattern = fault_random_.Below(5);
   MemberId a(1 + fault_random_.Below(nodes_.size()));
@@ -205,6 +213,7 @@ void Simulation::PlanCompaction() {
     const uint64_t keep = disk_random_.Below(swarm_.compact_keep + 1);
     const Index target(durable > keep ? durable - keep : 0);
     if (target <= node->disk.snapshot().index || target > node->disk.last()) return;
+    Happened("compaction");
     node->log->CompactTo(target);
     logs_.OnCompact(IndexOf(*node), target);
     if (tracing()) {

@@ -175,8 +175,14 @@ void Simulation::NoteCommit(SimNode& node, Index commit, const raft::ConfState& 
 
 // ---------------------------------------------------------------- network
 
+std::optional<raft::Term> Simulation::Acked(const SimNode& node, const Message& message) const {
+  if (node.soft.term != message.term) return std::nullopt;
+  return logs_.TermAt(IndexOf(node), message.index);
+}
+
 void Simulation::Send(SimNode& node, Message&& message) {
-  durability_.OnRelease(message);
+  durability_.OnRelease(message, Acked(node, message));
+  if (message.type == MessageType::kVote) elections_.OnVoteRequest(node.id(), message.term);
   if (message.type == MessageType::kVoteResp && !message.reject) {
     elections_.OnVote(node.id(), message.term, message.to);
   }
@@ -283,6 +289,7 @@ void Simulation::MakeSnapshot(SimNode& node, const raft::SnapshotRequest& reques
     const bool fails =
         phase_ == Phase::kFaults && swarm_.snapshot_failure && fault_random_.Percent(20);
     ready.ok = state.applied.index >= request.at_least && !fails;
+    if (fails) Happened("snapshot-failure");
     if (ready.ok) {
       ready.meta = {state.applied.index, state.applied.term, state.conf, next_snapshot_id_++, 100};
       snapshots_[ready.meta.snapshot_id] = state;

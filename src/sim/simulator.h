@@ -15,7 +15,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/overrides.h"
@@ -54,7 +56,9 @@ struct SimResult {
   uint64_t snapshots_installed = 0;
   uint64_t lost_members = 0;  // whose log was damaged beyond repair
   LogCounters log;            // level 1
-  std::string figures;        // of a run that has others than these, " name=number ..."
+  // Faults that took place, by their class.
+  std::map<std::string_view, uint64_t> happened;
+  std::string figures;  // of a run that has others than these, " name=number ..."
 };
 
 // What a run can be made smaller by (minimize.h), with the overrides that it has.

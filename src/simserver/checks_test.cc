@@ -31,10 +31,10 @@ TEST(Clients, AHistoryThatNoStoreCouldShowFailsTheRunWithItsEvidence) {
   std::vector<check::Operation> history = {Done(1, check::Kind::kPut, "a", 10),
                                            Done(2, check::Kind::kRead, "a", 20)};
   sim::Verdict verdict;
-  EXPECT_EQ(CheckClients(history, &verdict), 0u);
+  CheckClients(history, &verdict);
   EXPECT_TRUE(verdict.ok()) << verdict.text();
   history.push_back(Done(3, check::Kind::kRead, std::nullopt, 30));
-  EXPECT_EQ(CheckClients(history, &verdict), 0u);
+  CheckClients(history, &verdict);
   EXPECT_THAT(verdict.text(), StartsWith("I11 linearizability: "));
   EXPECT_THAT(verdict.text(), HasSubstr("#3"));
 }

@@ -25,12 +25,23 @@ EntryId SnapshotOf(const CoreStatus& status) {
   return {status.snapshot_term, status.snapshot_index};
 }
 
-bool IsFound(const sim::SimDisk& disk, const CoreStatus& status) {
+bool Holds(const LogContent& log, const raft::Entry& entry) {
+  const auto found = log.find(entry.index);
+  return found != log.end() && found->second == FoundEntry{entry.term, entry.checksum};
+}
+
+// A commit that is found may come from the database, or have been written without a sync.
+bool IsFound(const sim::SimDisk& disk, const CoreStatus& status, const LogContent& log) {
   const raft::HardState& state = disk.newest();
+  const Index commit_max = std::max(state.commit, status.applied);
   return disk.Covers(SnapshotOf(status)) && disk.last() == status.last &&
          disk.TermAt(disk.last()) == status.last_term && state.term == status.hard_state.term &&
          state.vote == status.hard_state.vote &&
-         disk.hard_state().commit <= status.hard_state.commit;
+         disk.hard_state().commit <= status.hard_state.commit &&
+         status.hard_state.commit <= commit_max &&
+         std::ranges::all_of(disk.entries(), [&](const auto& entry) {
+           return entry.index <= status.snapshot_index || Holds(log, entry);
+         });
 }
 
 std::string Text(const CoreStatus& status) {
@@ -58,7 +69,7 @@ ClusterChecker::Member& ClusterChecker::Known(MemberId member) {
 
 // ---------------------------------------------------------------- a core begins
 
-void ClusterChecker::OnOpened(MemberId member, const CoreStatus& status) {
+void ClusterChecker::OnOpened(MemberId member, const CoreStatus& status, const LogContent& log) {
   Member& known = Known(member);
   const EntryId snapshot = SnapshotOf(status);
   if (known.life == 0) {
@@ -71,11 +82,12 @@ void ClusterChecker::OnOpened(MemberId member, const CoreStatus& status) {
     }
     logs_.OnReset(Number(member), snapshot);
     known.disk.ResetTo(snapshot);
-  } else if (!Find(&known, status)) {
+  } else if (!Find(&known, status, log)) {
     verdict_->Fail("I9 stable is durable",
                    Who(member) + " finds " + Text(status) + "; the writer had said that " +
                        raft::Describe(known.disk.hard_state()) + " and entries up to " +
-                       std::to_string(known.disk.last().value) + " are durable");
+                       std::to_string(known.disk.last().value) +
+                       " are durable, or the entries are others");
   }
   if (!verdict_->ok()) return;
   known.under_way.clear();
@@ -97,10 +109,10 @@ void ClusterChecker::Begin(MemberId member, const CoreStatus& status) {
   verdict_->Fail("I9 stable is durable", Who(member) + " is new and has a log");
 }
 
-bool ClusterChecker::Find(Member* known, const CoreStatus& status) {
+bool ClusterChecker::Find(Member* known, const CoreStatus& status, const LogContent& log) {
   sim::SimDisk disk = known->disk;
   for (auto next = known->under_way.begin();; ++next) {
-    if (IsFound(disk, status)) {
+    if (IsFound(disk, status, log)) {
       // What was found is durable, or it would not have been started with. A commit that was
       // written without a sync may be lost.
       raft::HardState state = status.hard_state;
@@ -188,7 +200,12 @@ void ClusterChecker::OnWritten(MemberId member, uint64_t seq, Index applied) {
 }
 
 void ClusterChecker::OnReleased(const raft::Message& message) {
-  durability_.OnRelease(message);
+  const bool same_term = Known(message.from).soft.term == message.term;
+  durability_.OnRelease(
+      message, same_term ? logs_.TermAt(Number(message.from), message.index) : std::nullopt);
+  if (message.type == raft::MessageType::kVote) {
+    elections_.OnVoteRequest(message.from, message.term);
+  }
   if (message.type == raft::MessageType::kVoteResp && !message.reject) {
     elections_.OnVote(message.from, message.term, message.to);
   }

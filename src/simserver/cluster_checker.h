@@ -23,6 +23,7 @@
 #include "sim/membership_checker.h"
 #include "sim/sim_disk.h"
 #include "sim/verdict.h"
+#include "simserver/log_content.h"
 
 namespace arima::simserver {
 
@@ -30,8 +31,9 @@ class ClusterChecker {
  public:
   explicit ClusterChecker(sim::Verdict* verdict);
 
-  // A core begins on what was found on the disk.
-  void OnOpened(raft::MemberId member, const raft::CoreStatus& status);
+  // A core begins on what was found on the disk; `log`: the entries that lie there, and perhaps
+  // more of those before its snapshot point.
+  void OnOpened(raft::MemberId member, const raft::CoreStatus& status, const LogContent& log);
   // Before anything of it leaves the node; after OnOpened.
   void OnOutput(raft::MemberId member, const raft::Output& out);
   // The log has done the write of this number, and all before. `applied`: what a crash would leave
@@ -60,7 +62,7 @@ class ClusterChecker {
   static size_t Number(raft::MemberId member) { return member.value - 1; }
   void Begin(raft::MemberId member, const raft::CoreStatus& status);
   // What was reported, then with ever more of what was under way; false: none of it was found.
-  static bool Find(Member* known, const raft::CoreStatus& status);
+  static bool Find(Member* known, const raft::CoreStatus& status, const LogContent& log);
   // `counted_with` was the configuration before.
   void OnCommit(raft::MemberId member, raft::Index commit, const raft::ConfState& counted_with,
                 bool leading);

@@ -48,7 +48,7 @@ class ClusterCheckerTest : public ::testing::Test {
     status_.hard_state = {kFirst, MemberId(0), kStart};
     status_.snapshot_index = status_.last = status_.applied = kStart;
     status_.snapshot_term = status_.last_term = kFirst;
-    for (uint64_t id = 1; id <= 3; ++id) checker_.OnOpened(MemberId(id), status_);
+    for (uint64_t id = 1; id <= 3; ++id) checker_.OnOpened(MemberId(id), status_, {});
     Stand(1, 2);
     Vote(2, 2, 1);
     Lead(1, 2);
@@ -101,12 +101,16 @@ class ClusterCheckerTest : public ::testing::Test {
     Put(member, std::move(out));
   }
   // What a start finds: `last` of term 2, and the hard state of `member` in this test.
-  void Reopen(uint64_t member, uint64_t vote, Index last) {
+  void Reopen(uint64_t member, uint64_t vote, Index last, const std::string& payload = "a") {
+    LogContent log;
+    for (Index index = kStart + 1; index <= last; ++index) {
+      log[index] = {Term(2), MakeEntry(2, index, payload).checksum};
+    }
     raft::CoreStatus status = status_;
     status.hard_state = {Term(2), MemberId(vote), kStart};
     status.last = last;
     status.last_term = last == kStart ? kFirst : Term(2);
-    checker_.OnOpened(MemberId(member), status);
+    checker_.OnOpened(MemberId(member), status, log);
   }
 
   sim::Verdict verdict_;
@@ -163,6 +167,23 @@ TEST_F(ClusterCheckerTest, FindsALogThatLostWhatWasDurable) {
   EXPECT_THAT(verdict_.text(), StartsWith("I9 stable is durable"));
 }
 
+TEST_F(ClusterCheckerTest, FindsALogWithAnotherEntryThanTheOneThatWasDurable) {
+  Written(1);
+  Reopen(1, 1, kStart + 1, "b");
+  EXPECT_THAT(verdict_.text(), StartsWith("I9 stable is durable"));
+}
+
+TEST_F(ClusterCheckerTest, FindsACommitThatWasNeverWritten) {
+  Append(2, {MakeEntry(2, kStart + 1, "a")});
+  Written(2);
+  status_.hard_state = {Term(2), MemberId(1), kStart + 1};
+  status_.last = kStart + 1;
+  status_.last_term = Term(2);
+  checker_.OnOpened(MemberId(2), status_,
+                    {{kStart + 1, {Term(2), MakeEntry(2, kStart + 1, "a").checksum}}});
+  EXPECT_THAT(verdict_.text(), StartsWith("I9 stable is durable"));
+}
+
 TEST_F(ClusterCheckerTest, FindsAVoteThatWasLost) {
   Reopen(2, 0, kStart);
   EXPECT_THAT(verdict_.text(), StartsWith("I9 stable is durable"));
@@ -173,7 +194,7 @@ TEST_F(ClusterCheckerTest, FindsALogThatBeginsBehindNoSnapshot) {
   status.hard_state.term = Term(2);
   status.snapshot_index = status.last = kStart + 9;
   status.snapshot_term = status.last_term = Term(2);
-  checker_.OnOpened(MemberId(3), status);
+  checker_.OnOpened(MemberId(3), status, {});
   EXPECT_THAT(verdict_.text(), StartsWith("I18 snapshots"));
 }
 

@@ -183,6 +183,10 @@ class DiskEngine final : public kv::Engine {
   Status FlushNow() EXCLUDES(mutex_) {
     Begin();
     if (kv::EngineHealth health = memory_.health(); health.state != kv::EngineState::kOk) {
+      {
+        MutexLock lock(&mutex_);
+        wanted_ = false;  // forgotten, as by RocksDB
+      }
       End();
       return std::unexpected(health.error);
     }

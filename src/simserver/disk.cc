@@ -89,6 +89,22 @@ bool Disk::DamageLog(const std::string& dir) {
   return files_->FlipBit(place.path, offset, static_cast<int>(random_.Below(8))).has_value();
 }
 
+LogContent Disk::ReadLog(const std::string& dir) {
+  LogContent content;
+  const auto options = wal::OptionsOfLog(*files_, dir);
+  if (!options) return content;
+  wal::LogVisitor visitor;
+  visitor.record = [&](const wal::Record& record, uint64_t) {
+    const raft::Index index(record.index);
+    if (record.type == wal::RecordType::kReset) content.clear();
+    if (record.type != wal::RecordType::kEntry) return;
+    content.erase(content.lower_bound(index), content.end());
+    content[index] = {raft::Term(record.term), record.checksum};
+  };
+  if (!wal::WalkLog(*files_, *options, visitor)) content.clear();
+  return content;
+}
+
 void Disk::ForgetFailures() {
   fail_syncs_ = false;
   failed_a_sync_ = false;

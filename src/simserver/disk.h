@@ -14,6 +14,7 @@
 #include "base/random.h"
 #include "env/env.h"
 #include "env/mem_env.h"
+#include "simserver/log_content.h"
 #include "simserver/scheduler.h"
 
 namespace arima::simserver {
@@ -37,6 +38,9 @@ class Disk final : public env::Env {
   // for, so that it cannot be taken for a torn write. While all that is cached is durable, as after
   // PowerLoss. False: there is no such frame.
   bool DamageLog(const std::string& dir);
+  // Outside, or before anything more is written: the entries of the raft log in `dir` as its
+  // records stand, nothing of recovery's own bookkeeping. Empty if it cannot be read.
+  LogContent ReadLog(const std::string& dir);
   // Inside or outside. A sync that begins from now on takes at least until then; 0: no more.
   void StallUntil(uint64_t ns) { stalled_until_ns_ = ns; }
   // The next syncs fail, for the process that uses it now.

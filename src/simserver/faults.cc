@@ -34,6 +34,7 @@ void Simulation::InjectFault() {
       return KillOne();
     case 2:
       if (!swarm_.pause || running == nullptr) return;
+      Happened("pause");
       running->Pause();
       return later([running] { running->Continue(); });
     case 3:
@@ -42,20 +43,24 @@ void Simulation::InjectFault() {
       if (!swarm_.reset || machines_.size() < 2) return;
       const auto a = static_cast<MachineId>(random_.Below(machines_.size()));
       const auto b = static_cast<MachineId>(random_.Below(machines_.size()));
+      Happened("reset");
       Trace("--- connections between " + machines_[a]->name() + " and " + machines_[b]->name() +
             " are reset");
       return network_.Reset(a, b);
     }
     case 5:
       if (!swarm_.stall || running == nullptr) return;
+      Happened("stall");
       Trace("--- the disk of " + running->name() + " stalls");
       return running->disk().StallUntil(scheduler_.now_ns() + while_ns);
     case 6:
       if (swarm_.sync_error && running != nullptr && random_.Percent(50)) {
+        Happened("sync-error");
         Trace("--- syncs of " + running->name() + " fail");
         return running->disk().FailSyncs(true);
       }
       if (!swarm_.disk_full || running == nullptr) return;
+      Happened("disk-full");
       Trace("--- the disk of " + running->name() + " is full");
       running->disk().SetFree(random_.Below(128 << 10));
       return later([running] { running->disk().Heal(); });
@@ -71,6 +76,7 @@ void Simulation::KillOne() {
   if (victim == nullptr) return;
   const uint64_t kind = random_.Below(3);
   if (kind == 0 && swarm_.stop && victim->up()) {
+    Happened("stop");
     victim->Stop();
     return Restart(victim);
   }
@@ -88,6 +94,7 @@ void Simulation::KillOne() {
 
 void Simulation::Strike(Machine* machine, bool power_loss) {
   ++kills_;
+  Happened(power_loss ? "power-loss" : "kill");
   machine->Kill(power_loss);
   Restart(machine);
 }
@@ -101,7 +108,8 @@ void Simulation::Restart(Machine* machine) {
       if (machine->state() == Machine::State::kStopping) Restart(machine);
       return;
     }
-    if (!healing_ && swarm_.address_change && random_.Percent(30) && MayMove(*machine)) {
+    if (!healing_ && swarm_.address_change && random_.Percent(60) && MayMove(*machine)) {
+      Happened("address-change");
       machine->Move();
       last_move_ns_ = scheduler_.now_ns();
     }
@@ -119,6 +127,7 @@ bool Simulation::MayMove(const Machine& machine) const {
 
 void Simulation::Partition() {
   if (!swarm_.partition || machines_.size() < 2) return;
+  Happened("partition");
   const auto count = static_cast<MachineId>(machines_.size());
   const uint64_t shape = random_.Below(4);
   if (shape == 0) {  // one link, one way
@@ -176,6 +185,7 @@ void Simulation::WipeOne() {
   });
   if (victim == nullptr) return;
   ++kills_;
+  Happened("wipe");
   victim->Kill(/*power_loss=*/true);
   victim->Wipe();
   Restart(victim);
@@ -190,7 +200,9 @@ void Simulation::DamageOne() {
   });
   if (victim == nullptr) return;
   Strike(victim, /*power_loss=*/true);
-  if (victim->DamageLog()) ++damages_;
+  if (!victim->DamageLog()) return;
+  ++damages_;
+  Happened("damage");
 }
 
 // ---------------------------------------------------------------- the operator
@@ -219,6 +231,7 @@ void Simulation::GiveOrder() {
   if (asked == nullptr) return;
   Machine* target = AnyMachine([this](const Machine& m) { return InCluster(m); });
   if (swarm_.transfer && random_.Percent(50)) {
+    Happened("transfer");
     Trace("--- operator: transfer to " + target->name());
     asked->Ask([this, name = target->name()](node::Node& node) {
       node.cluster().Transfer({name, 3000}, [this](Result<service::TransferResponse> result) {
@@ -268,6 +281,7 @@ void Simulation::Remove(Machine* target) {
       std::ranges::all_of(machines_, [this](const auto& m) { return InCluster(*m) || m->owes(); });
   if (!all_in) return;
   const uint64_t order = BeginOrder(15 * kSecond);
+  Happened("removal");
   Trace("--- operator: " + asked->name() + " shall remove " + target->name());
   asked->Ask([this, order, name = target->name()](node::Node& node) {
     node.cluster().Remove(

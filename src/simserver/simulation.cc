@@ -46,7 +46,7 @@ std::string Figures(const Outcome& outcome) {
          add("joins", outcome.joins) + add("snapshots", outcome.snapshots) +
          add("damages", outcome.damages) + add("found", outcome.damages_found) +
          add("writes", outcome.writes) + add("reads", outcome.reads) +
-         add("states", outcome.states_compared) + add("undecided", outcome.undecided);
+         add("states", outcome.states_compared);
 }
 
 Swarm NodeSwarmOf(const sim::SimOptions& options) {
@@ -128,7 +128,7 @@ Outcome Simulation::Run() {
     Go(scheduler_.now_ns() + swarm_.faults_ns, [&] { return scheduler_.events() >= events_end; });
     if (verdict_.ok() && !Over()) Converge();
   }
-  if (verdict_.ok()) undecided_ = CheckClients(clients_->history(), &verdict_);
+  if (verdict_.ok()) CheckClients(clients_->history(), &verdict_);
   return Finish();
 }
 
@@ -144,11 +144,14 @@ bool Simulation::BuildCluster() {
     return false;
   }
   cluster_ = machines_[0]->cluster();
-  if (swarm_.stray && machines_.size() > 1 && !WriteAstray(machines_.back().get())) return false;
   for (const auto& machine : machines_) {
     if (machine == machines_[0]) continue;
+    bool astray = swarm_.stray && machine == machines_.back();
+    const bool waits = astray && random_.Percent(50);
+    if (waits && !WriteAstray(machine.get(), waits)) return false;
     while (verdict_.ok() && !InCluster(*machine) && scheduler_.now_ns() < end_ns) {
       Join(machine.get());
+      if (std::exchange(astray, false) && !waits) MeetTheJoin(machine.get());
       Go(scheduler_.now_ns() + 40 * kSecond, [&] { return !ordering(); });
       if (Over()) return false;
       if (machine->owes()) break;  // refused, as it must be
@@ -160,17 +163,30 @@ bool Simulation::BuildCluster() {
   return verdict_.ok();
 }
 
-// False: it is over.
-bool Simulation::WriteAstray(Machine* machine) {
+// False: it is over. With `waits`, what it has written is safe before anybody asks it to join; else
+// the write and the join meet.
+bool Simulation::WriteAstray(Machine* machine, bool waits) {
+  Happened("stray");
   machine->Ask([this, machine](node::Node& node) {
     node.kv().Put({"stray", SharedBytes::Copy("x"), 5000},
-                  [this, machine](Result<service::PutResponse> done) {
-                    if (done && !scheduler_.Dying()) machine->Owe();
+                  [this, machine, cluster = machine->cluster()](Result<service::PutResponse> done) {
+                    // After a join it was told what the cluster has taken.
+                    const bool own = machine->cluster() == cluster;
+                    if (done && own && !scheduler_.Dying()) machine->Owe();
                   });
   });
+  if (!waits) return true;
   if (Go(scheduler_.now_ns() + 20 * kSecond, [machine] { return machine->owes(); })) return true;
   if (!Over()) verdict_.Fail("liveness", machine->name() + " alone takes no write");
   return false;
+}
+
+// A join probes, adds a learner and then asks the target to give up what it is, each some round
+// trips or syncs after the other.
+void Simulation::MeetTheJoin(Machine* machine) {
+  scheduler_.After(random_.Below(40 * kMillisecond), [this, machine] {
+    if (machine->up() && !InCluster(*machine)) WriteAstray(machine, /*waits=*/false);
+  });
 }
 
 void Simulation::Watch() {
@@ -265,6 +281,7 @@ Outcome Simulation::Finish() {
   outcome.kills = kills_;
   outcome.joins = joins_;
   outcome.damages = damages_;
+  outcome.happened = happened_;
   for (const auto& machine : machines_) {
     outcome.snapshots += machine->snapshots_installed();
     outcome.damages_found += machine->damages_found();
@@ -274,7 +291,6 @@ Outcome Simulation::Finish() {
     ++(operation.kind == check::Kind::kRead ? outcome.reads : outcome.writes);
   }
   outcome.states_compared = consensus_.states_compared();
-  outcome.undecided = undecided_;
   scheduler_.Mix(outcome.committed);
   scheduler_.Mix(outcome.writes);
   scheduler_.Mix(outcome.reads);

@@ -7,8 +7,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/simulator.h"
@@ -38,7 +40,8 @@ struct Outcome {
   uint64_t writes = 0;
   uint64_t reads = 0;
   uint64_t states_compared = 0;
-  uint64_t undecided = 0;  // keys of which it is not known whether clients saw one order
+  // Faults and orders that took place, by their class.
+  std::map<std::string_view, uint64_t> happened;
   // What the digest was after each sim::kDigestEvery events.
   std::vector<uint64_t> digests;
 };
@@ -61,7 +64,9 @@ class Simulation {
  private:
   // ---- simulation.cc
   bool BuildCluster();
-  bool WriteAstray(Machine* machine);
+  bool WriteAstray(Machine* machine, bool waits);
+  void MeetTheJoin(Machine* machine);
+  void Happened(std::string_view fault) { ++happened_[fault]; }
   void Converge();
   // As Scheduler::RunUntil, but no longer than the whole run may last.
   bool Go(uint64_t end_ns, const std::function<bool()>& done);
@@ -123,7 +128,7 @@ class Simulation {
   uint64_t kills_ = 0;
   uint64_t joins_ = 0;
   uint64_t damages_ = 0;
-  uint64_t undecided_ = 0;
+  std::map<std::string_view, uint64_t> happened_;
 };
 
 }  // namespace arima::simserver

@@ -79,7 +79,7 @@ void DrawFaults(SeededRandom* random, Swarm* swarm) {
   swarm->wipe = random->Percent(30);
   swarm->transfer = random->Percent(50);
   swarm->removal = random->Percent(40);
-  swarm->address_change = random->Percent(20);
+  swarm->address_change = random->Percent(40);
   swarm->damage = random->Percent(30);
   swarm->stray = random->Percent(15);
 }
