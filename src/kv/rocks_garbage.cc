@@ -122,7 +122,7 @@ void GarbageSweeper::MergeYoung() {
     bytes += table.size;
     if (bytes <= free_bytes / 2) names.push_back(table.name);
   }
-  if (names.size() < 2 || bytes + next_bytes < free_bytes / 2) return;
+  if (names.size() < 2 || space_->Allows(bytes + next_bytes)) return;
   rocksdb::CompactionOptions compaction;
   compaction.compression = rocksdb::kDisableCompressionOption;
   const CompactionSpace::Permit permit(space_.get());

@@ -26,6 +26,12 @@ uint64_t CompactionSpace::FreeBytes() const {
   return std::numeric_limits<uint64_t>::max();
 }
 
+bool CompactionSpace::Allows(uint64_t input_bytes) const {
+  const uint64_t free_bytes = FreeBytes();
+  return free_bytes == std::numeric_limits<uint64_t>::max() ||
+         input_bytes + kKeptFreeBytes <= free_bytes + kSlackBytes;
+}
+
 void CompactionSpace::Update() {
   const uint64_t free_bytes = FreeBytes();
   const bool no_limit = permits_ > 0 || free_bytes == std::numeric_limits<uint64_t>::max();

@@ -26,6 +26,8 @@ class CompactionSpace {
   const std::shared_ptr<rocksdb::SstFileManager>& manager() const { return manager_; }
   // Looks at the disk. Called around each flush and compaction, and now and then.
   void Update();
+  // Whether RocksDB may compact tables of so many bytes together, without a Permit.
+  bool Allows(uint64_t input_bytes) const;
   // Free space; UINT64_MAX if it cannot be had.
   uint64_t FreeBytes() const;
 
