@@ -98,7 +98,9 @@ Result<OpenedDatabase> OpenDatabase(DataDir& dir, const Identity& identity,
   bool mended = false;
   Result<CurrentDb> current = dir.ReadCurrentDb(&mended);
   if (!current) {
-    return Fail(Code::kCorruption,
+    // That it is missing is damage; what could not be read or mended now is none.
+    const Code code = current.error().code;
+    return Fail(code == Code::kNotFound ? Code::kCorruption : code,
                 "which database is live cannot be told: " + current.error().message);
   }
   if (mended) {

@@ -52,6 +52,7 @@ void Node::HandOverLeadership(uint64_t timeout_ms) {
 
 void Node::Stop() {
   impl_->cluster.Close();
+  impl_->core.EndWaits();
   impl_->core.Post([core = &impl_->core] { core->RequestStop(); });
   impl_->thread.Join();
   impl_->core.Close();

@@ -17,6 +17,8 @@ namespace arima::node {
 namespace {
 
 constexpr uint64_t kTickNs = 10'000'000;
+// Where a log waits for space to be opened.
+constexpr std::chrono::milliseconds kReopenPause{200};
 
 class IoWaker final : public Waker {
  public:
@@ -146,9 +148,25 @@ void NodeCore::CloseReplica(const Error& why) {
 
 void NodeCore::RestartReplica(const Error& why) {
   CloseReplica(why);
-  if (auto opened = OpenReplica(); !opened) {
-    logger_.Fatal("replica_not_reopened", opened.error().ToString());
+  ReopenReplica();
+}
+
+// A log begins a segment when it is opened, and a half-written file is mended. While there is no
+// space for that nothing is lost, and who asks hears why the node is away.
+void NodeCore::ReopenReplica() {
+  bool told = false;
+  while (true) {
+    auto opened = OpenReplica();
+    if (opened) return;
+    if (opened.error().code != Code::kDiskFull) {
+      logger_.Fatal("replica_not_reopened", opened.error().ToString());
+    }
+    if (!std::exchange(told, true)) {
+      logger_.Error("replica_waits_for_space", opened.error().message);
+    }
+    if (ending_.WaitFor(kReopenPause)) break;
   }
+  stopping_ = true;
 }
 
 void NodeCore::ReplaceData(const transport::AbsorbRequest& request) {
@@ -192,8 +210,8 @@ void NodeCore::Run() {
       next_tick_ns_ = now_ns + kTickNs;
       OnTick(now_ns);
     }
-    if (std::exchange(disable_, false)) {
-      RestartReplica({Code::kUnavailable, DamageAdvice(identity_)});
+    if (auto why = std::exchange(restart_, std::nullopt)) {
+      RestartReplica(*why);
     } else if (to_install_) {
       InstallReceived();
     }
@@ -358,7 +376,7 @@ void NodeCore::OnDamaged(const std::string& what) {
   if (auto said = BecomeDamaged(what, codec::EncodeConfState(*conf_)); !said) {
     logger_.Fatal("identity_write_failed", said.error().ToString());
   }
-  disable_ = true;
+  restart_ = Error{Code::kUnavailable, DamageAdvice(identity_)};
 }
 
 // A leader's own entry in the configuration says where it is now. The founder's first one does

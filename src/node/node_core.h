@@ -53,6 +53,8 @@ class NodeCore final : public RaftLoopHost,
   // Any thread: runs `task` on the core thread.
   void Post(std::move_only_function<void()> task) { io_->Post(std::move(task)); }
   void RequestStop() { stopping_ = true; }
+  // Any thread, before RequestStop: ends what the core's own thread may be waiting for.
+  void EndWaits() { ending_.Notify(); }
 
   Membership& membership() { return membership_; }
   uint16_t raft_port() const { return transport_->port(); }
@@ -103,6 +105,8 @@ class NodeCore final : public RaftLoopHost,
 
  private:
   arima::Status OpenReplica();
+  // Waits where the disk is full. Without a replica on return: the node stops.
+  void ReopenReplica();
   // The node's data; of a damaged node a stand-in (node/log_damage.h).
   Result<std::unique_ptr<Replica>> OpenData();
   // Durable when it returns ok.
@@ -221,7 +225,10 @@ class NodeCore final : public RaftLoopHost,
   Membership membership_;
   HistoryKeeper history_;
   bool stopping_ = false;
-  bool disable_ = false;  // the identity says damaged, the replica is still the one before
+  Notification ending_;
+  // The replica is to be opened anew, as what the identity says now; what is said meanwhile. Once
+  // nobody up the stack uses it.
+  std::optional<Error> restart_;
   uint64_t restarted_logs_ = 0;
   uint64_t alarms_ = 0;
   bool announcing_ = false;  // a change of the own address is proposed

@@ -30,9 +30,9 @@ void NodeCore::PollDatabase(uint64_t now_ns) {
   if (refill_ == Refill::kNone) return;
   if (damage_unwritten_ && !WriteDamage()) return;
   if (LeadsOthers()) return HandOn(now_ns);
-  RestartReplica({Code::kUnavailable,
-                  "this node's database was damaged and is being replaced; use another node, or "
-                  "repeat the request later"});
+  restart_ = Error{Code::kUnavailable,
+                   "this node's database was damaged and is being replaced; use another node, or "
+                   "repeat the request later"};
 }
 
 bool NodeCore::LeadsOthers() const {

@@ -113,7 +113,7 @@ void NodeCore::OnRefused(raft::MemberId peer, const transport::Refuse& refuse) {
                "again, start it with an empty volume directory and join",
                {{"told_by", peer.value}, {"reason", refuse.text}});
   SetState(IdentityState::kRemoved);
-  RestartReplica({Code::kRemoved, "node was removed from the cluster"});
+  restart_ = Error{Code::kRemoved, "node was removed from the cluster"};
 }
 
 void NodeCore::OnAddress(const transport::Hello& hello) {

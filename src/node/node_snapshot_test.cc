@@ -76,6 +76,42 @@ TEST_F(NodeSnapshotTest, WhoMissedTooMuchComesBackBySnapshotDuringWrites) {
   ExpectHas(n(3), 0, 320);
 }
 
+// To open what a node consists of takes some space, if only for a new log segment.
+class NodeSnapshotOnAFullDiskTest : public NodeSnapshotTest {
+ protected:
+  // n3's disk is full from the moment on when the database of a snapshot becomes its own.
+  void FillDiskOfInstall() {
+    LeaveBehind(300);
+    ASSERT_TRUE(n(3).Start());
+    n(3).env().SetObserver([this](env::Op op, const std::string& path) {
+      if (op == env::Op::kRename && path.contains("CURRENT_DB")) n(3).env().SetDiskFull(true);
+      if (op == env::Op::kCreate && path.contains("/wal/")) ++attempts_;
+    });
+    WaitUntil([&] { return attempts_ > 2; });
+  }
+  std::atomic<int> attempts_ = 0;
+};
+
+TEST_F(NodeSnapshotOnAFullDiskTest, TheNodeWaitsForSpaceAndComesBack) {
+  FillDiskOfInstall();
+  auto read = n(3).node().kv().GetLocal({"k1", service::Consistency::kStale});
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().code, Code::kUnavailable) << read.error().message;
+  n(3).env().SetObserver({});
+  n(3).env().SetDiskFull(false);
+  WaitUntil([&] { return n(3).Barrier().has_value(); });
+  ExpectHas(n(3), 0, 300);
+}
+
+TEST_F(NodeSnapshotOnAFullDiskTest, ItCanBeStoppedMeanwhile) {
+  FillDiskOfInstall();
+  n(3).Stop();
+  n(3).env().SetObserver({});
+  n(3).env().SetDiskFull(false);
+  ASSERT_TRUE(n(3).Start());
+  ExpectHas(n(3), 0, 300);
+}
+
 TEST_F(NodeSnapshotTest, AFreshNodeJoinsAClusterWhoseLogWasCut) {
   Add("n1");
   Write(n(1), 0, 300);

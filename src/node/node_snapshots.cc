@@ -148,9 +148,8 @@ void NodeCore::InstallReceived() {
     logger_.Error("snapshot_not_installed", installed.error().ToString(),
                   {{"index", meta.index.value}});
   }
-  if (auto opened = OpenReplica(); !opened) {
-    logger_.Fatal("replica_not_reopened", opened.error().ToString());
-  }
+  ReopenReplica();
+  if (replica_ == nullptr) return;
   logger_.Info("replica_reopened", "the node was away for the install of a snapshot",
                {{"close_us", (closed_ns - begin_ns) / 1000},
                 {"open_us", (clock_.NowNs() - closed_ns) / 1000}});

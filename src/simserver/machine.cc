@@ -43,10 +43,7 @@ class Machine::Journal final : public node::Logger {
 
  protected:
   [[noreturn]] void End() override {
-    // A log cannot be opened on a full disk (it begins a segment): neither by a start, nor where it
-    // is opened anew after a removal or for a snapshot.
-    const bool full = last_line_.contains("replica_not_reopened: disk_full");
-    if (!full && !machine_.disk_.failed_a_sync() && !machine_.world_.scheduler->Dying()) {
+    if (!machine_.disk_.failed_a_sync() && !machine_.world_.scheduler->Dying()) {
       machine_.world_.verdict->Fail("no process ends by itself", last_line_);
     }
     machine_.world_.scheduler->ExitProcess();
@@ -207,6 +204,7 @@ void Machine::Continue() {
 
 void Machine::Wipe() {
   OnLine(node::LogLevel::kInfo, "sim_wipe", "sim_wipe: the disk is empty");
+  if (checker_ != nullptr) checker_->OnWiped(member_);
   disk_.Wipe();
   damaged_ = false;
   owed_.reset();
