@@ -122,6 +122,7 @@ constexpr Mutant kMutants[] = {
      "kv_test RocksCrash*"},
     {73, "a deletion is cleaned away before what it hides", kSafety, "kv_test *"},
     {74, "a checkpoint is done before it is synced", kSafety, "kv_test RocksCrash*"},
+    {75, "who was removed goes on voting", kSafety, "sim"},
 };
 // clang-format on
 

@@ -52,7 +52,7 @@ CoreImpl::CoreImpl(const Config& config, const InitialState& initial, uint64_t n
   }
   RedrawElectionTimeout();
   NoteRemoval();
-  if (removed_) removal_ = Removal::kDurable;  // the state machine has it
+  if (IsRemoved()) removal_ = Removal::kDurable;  // the state machine has it
   ActOnRemoval();
   for (const Entry& entry : initial.conf_entries) {
     ARIMA_ASSERT(entry.kind == EntryKind::kConf && entry.index > log_.applied(), entry.index);

@@ -183,8 +183,11 @@ class CoreImpl {
   void ActivateConf(Index index, const Entry& entry);
   void NoteRemoval();
   void ActOnRemoval();
-  // Has no vote to give any more.
-  bool IsOut() const { return removed_ && role_ != Role::kLeader; }
+  bool IsRemoved() const { return removal_ != Removal::kNone; }
+  // Who lost its log may have lost a vote, and who was removed has none.
+  bool MayVote() const {
+    return disabled_ == Disabled::kNone && (!IsRemoved() || role_ == Role::kLeader);
+  }
   void OnConfActive(const ConfState& before);
   void SyncPeers(const ConfState& before);
   void AddPeer(MemberId id);
@@ -269,10 +272,10 @@ class CoreImpl {
   std::map<Index, Entry> pending_confs_;
   std::map<Index, std::shared_ptr<const ConfState>> unapplied_confs_;
   Index pending_conf_index_;  // leader: no further change until this is committed
-  bool removed_ = false;      // a committed configuration took this node out
-  // It acts on that once a crash cannot make it forget: others may have to hear it from this node.
-  enum class Removal : uint8_t { kUnwritten, kWritten, kDurable };
-  Removal removal_ = Removal::kUnwritten;
+  // A committed configuration took this node out. It acts on that once a crash cannot make it
+  // forget: others may have to hear it from this node.
+  enum class Removal : uint8_t { kNone, kKnown, kWritten, kDurable };
+  Removal removal_ = Removal::kNone;
   uint64_t removal_seq_ = 0;    // kWritten: the write that brings it to the disk
   Index confirm_index_;         // leader: Noop that confirms a removal; 0 = none is due
   bool step_down_due_ = false;  // leader without a vote: steps down once its peers are told

@@ -154,11 +154,11 @@ uint64_t CoreImpl::Digest() const {
   for (const auto& [index, entry] : pending_confs_) Add(h, entry);
   h.Add(uint64_t{unapplied_confs_.size()});
   for (const auto& [index, conf] : unapplied_confs_) h.All(index, conf->index);
-  h.All(pending_conf_index_, confirm_index_, uint64_t{removed_}, removal_, removal_seq_,
-        uint64_t{step_down_due_}, uint64_t{election_elapsed_}, uint64_t{heartbeat_elapsed_},
-        uint64_t{election_timeout_}, uint64_t{short_timeout_}, uint64_t{heartbeat_due_},
-        uint64_t{leader_contacted_}, leader_contact_ns_, round_seen_, clocks_term_, confirmed_ns_,
-        confirmed_commit_, echo_peer_ns_, echo_received_ns_);
+  h.All(pending_conf_index_, confirm_index_, removal_, removal_seq_, uint64_t{step_down_due_},
+        uint64_t{election_elapsed_}, uint64_t{heartbeat_elapsed_}, uint64_t{election_timeout_},
+        uint64_t{short_timeout_}, uint64_t{heartbeat_due_}, uint64_t{leader_contacted_},
+        leader_contact_ns_, round_seen_, clocks_term_, confirmed_ns_, confirmed_commit_,
+        echo_peer_ns_, echo_received_ns_);
   h.Add(uint64_t{votes_.size()});
   for (const auto& [id, ballot] : votes_) h.All(id, ballot);
   h.Add(uint64_t{peers_.size()});

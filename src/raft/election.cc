@@ -16,7 +16,7 @@
 namespace arima::raft {
 
 bool CoreImpl::IsPromotable() const {
-  return config_.id && disabled_ == Disabled::kNone && !removed_ &&
+  return config_.id && disabled_ == Disabled::kNone && !IsRemoved() &&
          (!installing_ || ARIMA_MUTANT(64)) && IsVoter(config_.id);
 }
 
@@ -89,8 +89,7 @@ void CoreImpl::RequestVotes(CampaignKind kind) {
 
 void CoreImpl::OnVoteRequest(const Message& m) {
   LearnCommit(m);
-  if (disabled_ != Disabled::kNone || IsOut())
-    return TellRemoval(m);  // that was in what it learned
+  if (!MayVote() && !ARIMA_MUTANT(75)) return TellRemoval(m);  // that was in what it learned
   bool pre = m.type == MessageType::kPreVote;
   bool can = vote_ == m.from || (!vote_ && !leader_) || (pre && m.term > term_) || ARIMA_MUTANT(6);
   bool grant = can && log_.IsUpToDate({m.last_term, m.last_index});

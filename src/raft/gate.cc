@@ -97,9 +97,8 @@ bool CoreImpl::Acceptable(const Message& m) const {
   // Only a vote for oneself, once durable, comes back to its sender.
   bool vote_response = m.type == MessageType::kVoteResp || m.type == MessageType::kPreVoteResp;
   if (m.from == config_.id && !vote_response) return false;
-  // Who lost its log may have lost a vote, and who was removed has none.
   bool vote = IsVoteRequest(m.type) || vote_response || m.type == MessageType::kTimeoutNow;
-  return (disabled_ == Disabled::kNone && !IsOut()) || !vote;
+  return MayVote() || !vote || (ARIMA_MUTANT(75) && IsRemoved());
 }
 
 // A removed node does not vote, but who still asks it acts on the configuration before its removal,
@@ -107,8 +106,8 @@ bool CoreImpl::Acceptable(const Message& m) const {
 // that this is committed. The refusal says so. It carries the asker's own term: nobody's term
 // moves.
 void CoreImpl::TellRemoval(const Message& m) {
-  const bool out = disabled_ == Disabled::kRemoved || (disabled_ == Disabled::kNone && IsOut());
-  if (!out || !IsVoteRequest(m.type) || m.from == config_.id) return;
+  const bool out = disabled_ == Disabled::kRemoved || disabled_ == Disabled::kNone;
+  if (!out || MayVote() || !IsVoteRequest(m.type) || m.from == config_.id) return;
   if (m.group != config_.group || m.to != config_.id || !IsWellFormed(m)) return;
   bool pre = m.type == MessageType::kPreVote;
   Message answer = Make(pre ? MessageType::kPreVoteResp : MessageType::kVoteResp, m.from);

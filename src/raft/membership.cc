@@ -78,15 +78,15 @@ void CoreImpl::ActivateConf(Index index, const Entry& entry) {
 // Ids are handed out in order and never again: one that was handed out and is no member was taken
 // out. A joining node that reads old configurations finds its id not handed out yet.
 void CoreImpl::NoteRemoval() {
-  if (removed_ || !config_.id || conf_->members.empty()) return;
+  if (IsRemoved() || !config_.id || conf_->members.empty()) return;
   if (config_.id >= conf_->next_member_id || conf_->members.contains(config_.id)) return;
-  removed_ = true;
+  removal_ = Removal::kKnown;
   AddEvent(EventKind::kRemovedSelf, MemberId(0), "this node is no longer a member");
 }
 
 // A leader tells its peers before it goes.
 void CoreImpl::ActOnRemoval() {
-  if (!removed_ || removal_ != Removal::kDurable || role_ == Role::kLeader) return;
+  if (removal_ != Removal::kDurable || role_ == Role::kLeader) return;
   if (disabled_ == Disabled::kNone) disabled_ = Disabled::kRemoved;
 }
 

@@ -97,8 +97,8 @@ void CoreImpl::SettleGated() {
 }
 
 bool CoreImpl::NeedsSync() const {
-  const bool removal = removed_ && removal_ == Removal::kUnwritten;
-  return removal || log_.has_unwritten() || term_ != written_.term || vote_ != written_.vote;
+  return removal_ == Removal::kKnown || log_.has_unwritten() || term_ != written_.term ||
+         vote_ != written_.vote;
 }
 
 bool CoreImpl::NeedsWrite() const { return NeedsSync() || log_.commit() != written_.commit; }
@@ -114,7 +114,7 @@ void CoreImpl::BuildWrite() {
     write.hard_state = now;
     written_ = now;
   }
-  if (removed_ && removal_ == Removal::kUnwritten) {
+  if (removal_ == Removal::kKnown) {
     write.hard_state = now;  // whose commit may have been written without a sync
     removal_ = Removal::kWritten;
     removal_seq_ = write.seq;

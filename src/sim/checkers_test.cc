@@ -166,11 +166,11 @@ TEST(ElectionCheckerTest, AcceptsOneLeaderAndOneVotePerTerm) {
   Verdict verdict;
   ElectionChecker elections(&verdict);
   elections.OnStart(MemberId(1), Term(1));
-  elections.OnHardState(MemberId(3), {Term(2), MemberId(3), Index(1)});
-  elections.OnHardState(MemberId(1), {Term(2), MemberId(3), Index(1)});
+  elections.OnHardState(MemberId(3), {Term(2), MemberId(3), Index(1)}, {});
+  elections.OnHardState(MemberId(1), {Term(2), MemberId(3), Index(1)}, {});
   elections.OnVote(MemberId(1), Term(2), MemberId(3));
   elections.OnVote(MemberId(1), Term(2), MemberId(3));  // sent again
-  elections.OnHardState(MemberId(2), {Term(3), MemberId(2), Index(1)});
+  elections.OnHardState(MemberId(2), {Term(3), MemberId(2), Index(1)}, {});
   elections.OnVote(MemberId(1), Term(3), MemberId(2));
   elections.OnLeader(MemberId(3), 1, Term(2));
   elections.OnLeader(MemberId(2), 1, Term(3));
@@ -215,7 +215,7 @@ TEST(ElectionCheckerTest, NoticesALostTerm) {
 TEST(ElectionCheckerTest, NoticesATermThatNobodyBegan) {
   Verdict verdict;
   ElectionChecker elections(&verdict);
-  elections.OnHardState(MemberId(2), {Term(5), MemberId(2), Index(1)});
+  elections.OnHardState(MemberId(2), {Term(5), MemberId(2), Index(1)}, {});
   elections.OnTerm(MemberId(1), Term(5));
   EXPECT_TRUE(verdict.ok()) << verdict.text();
   elections.OnTerm(MemberId(1), Term(6));
@@ -225,18 +225,34 @@ TEST(ElectionCheckerTest, NoticesATermThatNobodyBegan) {
 TEST(ElectionCheckerTest, NoticesAVoteForWhoDoesNotStand) {
   Verdict verdict;
   ElectionChecker elections(&verdict);
-  elections.OnHardState(MemberId(2), {Term(5), MemberId(2), Index(1)});
-  elections.OnHardState(MemberId(1), {Term(5), MemberId(2), Index(1)});
-  elections.OnHardState(MemberId(1), {Term(6), MemberId(0), Index(1)});
+  elections.OnHardState(MemberId(2), {Term(5), MemberId(2), Index(1)}, {});
+  elections.OnHardState(MemberId(1), {Term(5), MemberId(2), Index(1)}, {});
+  elections.OnHardState(MemberId(1), {Term(6), MemberId(0), Index(1)}, {});
   EXPECT_TRUE(verdict.ok()) << verdict.text();
-  elections.OnHardState(MemberId(1), {Term(6), MemberId(2), Index(1)});
+  elections.OnHardState(MemberId(1), {Term(6), MemberId(2), Index(1)}, {});
   EXPECT_THAT(verdict.text(), StartsWith("I2"));
+}
+
+TEST(ElectionCheckerTest, NoticesAVoteOfWhoKnowsItselfRemoved) {
+  Verdict verdict;
+  ElectionChecker elections(&verdict);
+  raft::ConfState conf;
+  conf.next_member_id = MemberId(4);
+  conf.members[MemberId(2)] = conf.members[MemberId(3)] = {};
+  elections.OnHardState(MemberId(2), {Term(5), MemberId(2), Index(1)}, conf);
+  elections.OnHardState(MemberId(1), {Term(5), MemberId(2), Index(1)}, {});
+  elections.OnHardState(MemberId(1), {Term(5), MemberId(2), Index(2)}, conf);  // the same vote
+  elections.OnHardState(MemberId(4), {Term(5), MemberId(2), Index(1)}, conf);  // still to be added
+  EXPECT_TRUE(verdict.ok()) << verdict.text();
+  elections.OnVoteRequest(MemberId(3), Term(6));
+  elections.OnHardState(MemberId(1), {Term(6), MemberId(3), Index(2)}, conf);
+  EXPECT_THAT(verdict.text(), StartsWith("I17"));
 }
 
 TEST(ElectionCheckerTest, NoticesATermThatGoesBack) {
   Verdict verdict;
   ElectionChecker elections(&verdict);
-  elections.OnHardState(MemberId(1), {Term(5), MemberId(1), Index(1)});
+  elections.OnHardState(MemberId(1), {Term(5), MemberId(1), Index(1)}, {});
   elections.OnTerm(MemberId(1), Term(5));
   elections.OnTerm(MemberId(1), Term(4));
   EXPECT_THAT(verdict.text(), StartsWith("I2"));

@@ -39,8 +39,16 @@ void ElectionChecker::OnTerm(MemberId node, Term term) {
   known.term = term;
 }
 
-void ElectionChecker::OnHardState(MemberId node, const raft::HardState& state) {
+void ElectionChecker::OnHardState(MemberId node, const raft::HardState& state,
+                                  const raft::ConfState& conf) {
   if (!state.vote) return;
+  const bool removed = node < conf.next_member_id && !conf.members.contains(node);
+  if (nodes_[node].voted.insert(state.term).second && removed) {
+    verdict_->Fail("I17 removed members do not vote",
+                   "node " + Number(node.value) + " votes for " + Number(state.vote.value) +
+                       " in term " + Number(state.term.value) + ", and is out since entry " +
+                       Number(conf.index.value));
+  }
   std::set<MemberId>& candidates = candidates_[state.term];
   if (state.vote == node) {
     candidates.insert(node);

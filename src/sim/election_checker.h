@@ -4,6 +4,9 @@
 //   I2 a node's term never goes back, over restarts not below what it has published; one vote per
 //      term, over restarts; a term begins with a candidate that votes for itself in it, and who
 //      votes for another votes for a candidate of that term
+//   I17 who knows that it was removed gives no vote any more (members of a wiped disk: their ids
+//   are
+//      not seen again, ClusterChecker)
 //
 // One thread; call in the order in which things happen.
 #pragma once
@@ -24,8 +27,8 @@ class ElectionChecker {
 
   void OnStart(raft::MemberId node, raft::Term recovered);
   void OnTerm(raft::MemberId node, raft::Term term);
-  // The node has decided on it; its write is still to come.
-  void OnHardState(raft::MemberId node, const raft::HardState& state);
+  // The node has decided on it; its write is still to come. `conf` was active before.
+  void OnHardState(raft::MemberId node, const raft::HardState& state, const raft::ConfState& conf);
   // It asks for votes; of this term no disk may ever hear, if it learns of a later one meanwhile.
   void OnVoteRequest(raft::MemberId node, raft::Term term) { candidates_[term].insert(node); }
   // `life` counts the node's process lives.
@@ -43,6 +46,7 @@ class ElectionChecker {
   struct Node {
     raft::Term term;       // of the running life
     raft::Term published;  // highest term in which it voted; must survive
+    std::set<raft::Term> voted;
   };
   struct Vote {
     raft::MemberId voter;

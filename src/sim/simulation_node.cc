@@ -74,7 +74,7 @@ void Simulation::HandleOutput(SimNode& node, raft::Output&& output) {
   const raft::Term term_before = node.soft.term;
   NoteEvents(node, output);
   if (output.write && output.write->hard_state) {
-    elections_.OnHardState(node.id(), *output.write->hard_state);
+    elections_.OnHardState(node.id(), *output.write->hard_state, *node.conf);
   }
   if (output.soft) {
     node.soft = *output.soft;

@@ -133,7 +133,9 @@ void ClusterChecker::OnOutput(MemberId member, const raft::Output& out) {
   const bool led = known.soft.role == raft::Role::kLeader;
   const raft::Term term_before = known.soft.term;
   const std::shared_ptr<const raft::ConfState> conf_before = known.conf;
-  if (out.write && out.write->hard_state) elections_.OnHardState(member, *out.write->hard_state);
+  if (out.write && out.write->hard_state) {
+    elections_.OnHardState(member, *out.write->hard_state, *conf_before);
+  }
   if (out.soft) {
     known.soft = *out.soft;
     elections_.OnTerm(member, known.soft.term);
@@ -200,6 +202,10 @@ void ClusterChecker::OnWritten(MemberId member, uint64_t seq, Index applied) {
 }
 
 void ClusterChecker::OnReleased(const raft::Message& message) {
+  if (Known(message.from).wiped) {
+    verdict_->Fail("I17 wiped members are gone",
+                   Who(message.from) + " has lost its disk and sends " + raft::Describe(message));
+  }
   const bool same_term = Known(message.from).soft.term == message.term;
   durability_.OnRelease(
       message, same_term ? logs_.TermAt(Number(message.from), message.index) : std::nullopt);

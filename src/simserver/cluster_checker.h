@@ -1,5 +1,5 @@
 // ClusterChecker: the checkers of levels 0 and 1 (src/sim), fed with what the cores of whole nodes
-// put out (docs/design/raft.md 7.3): I1 to I7, I10, I12, I20; I8 of commits; and
+// put out (docs/design/raft.md 7.3): I1 to I7, I10, I12, I17, I20; I8 of commits; and
 //
 //   I9  a log that is opened again is the one that was reported durable, with more of what the core
 //       gave to the writer or without, but nothing else
@@ -40,6 +40,8 @@ class ClusterChecker {
   // in the database.
   void OnWritten(raft::MemberId member, uint64_t seq, raft::Index applied);
   void OnReleased(const raft::Message& message);
+  // Its disk is lost: whoever comes back on another one has another id.
+  void OnWiped(raft::MemberId member) { Known(member).wiped = true; }
 
   uint64_t leaders() const { return elections_.leaders(); }
   raft::Index committed() const { return logs_.committed(); }
@@ -56,6 +58,7 @@ class ClusterChecker {
     raft::SoftState soft;
     raft::Index commit;
     uint32_t life = 0;  // counts cores
+    bool wiped = false;
   };
 
   Member& Known(raft::MemberId member);

@@ -184,6 +184,19 @@ TEST_F(ClusterCheckerTest, FindsACommitThatWasNeverWritten) {
   EXPECT_THAT(verdict_.text(), StartsWith("I9 stable is durable"));
 }
 
+TEST_F(ClusterCheckerTest, FindsAMessageOfWhoseDiskIsLost) {
+  raft::Message ask;
+  ask.type = raft::MessageType::kPreVote;
+  ask.from = MemberId(2);
+  ask.to = MemberId(1);
+  ask.term = Term(3);
+  checker_.OnReleased(ask);
+  EXPECT_TRUE(verdict_.ok()) << verdict_.text();
+  checker_.OnWiped(MemberId(2));
+  checker_.OnReleased(ask);
+  EXPECT_THAT(verdict_.text(), StartsWith("I17"));
+}
+
 TEST_F(ClusterCheckerTest, FindsAVoteThatWasLost) {
   Reopen(2, 0, kStart);
   EXPECT_THAT(verdict_.text(), StartsWith("I9 stable is durable"));
