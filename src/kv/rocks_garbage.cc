@@ -105,15 +105,14 @@ bool GarbageSweeper::Sweep() {
 void GarbageSweeper::MergeYoung() {
   Tables tables;
   db_.GetLiveFilesMetaData(&tables);
+  const int next = LevelBelow(tables, 0);
   Tables young;
-  int next = db_.NumberLevels();
+  uint64_t next_bytes = 0;
   for (const auto& table : tables) {
     if (table.level == 0) young.push_back(table);
-    if (table.level > 0) next = std::min(next, table.level);
+    if (table.level == next) next_bytes += table.size;
   }
   if (young.size() < kYoungMergedMin) return;
-  uint64_t next_bytes = 0;
-  for (const auto& table : tables) next_bytes += table.level == next ? table.size : 0;
   const uint64_t free_bytes = space_->FreeBytes();
   std::ranges::sort(young, {}, &rocksdb::LiveFileMetaData::largest_seqno);
   std::vector<std::string> names;  // the oldest
@@ -217,6 +216,14 @@ std::optional<GarbageSweeper::Job> GarbageSweeper::Choose(const Tables& tables,
   return std::move(*best);
 }
 
+int GarbageSweeper::LevelBelow(const Tables& tables, int level) const {
+  int next = db_.NumberLevels();
+  for (const auto& table : tables) {
+    if (table.level > level) next = std::min(next, table.level);
+  }
+  return next;
+}
+
 // `inputs` lie on one level. They go to the next level that holds anything, together with what they
 // overlap there; the lowest tables of all are rewritten where they are.
 GarbageSweeper::Job GarbageSweeper::MakeJob(const Tables& tables, const Tables& inputs,
@@ -224,10 +231,7 @@ GarbageSweeper::Job GarbageSweeper::MakeJob(const Tables& tables, const Tables& 
   const int from = inputs.front().level;
   Job job;
   job.level = from == 0 ? db_.NumberLevels() - 1 : from;
-  int next = db_.NumberLevels();
-  for (const auto& table : tables) {
-    if (table.level > from) next = std::min(next, table.level);
-  }
+  const int next = LevelBelow(tables, from);
   if (next < db_.NumberLevels()) job.level = next;
 
   double below_bytes = 0;

@@ -58,6 +58,8 @@ class GarbageSweeper {
   void Postpone(const Tables& before, uint64_t floor);
   bool Fits(const Job& job) const;
   std::optional<Job> Choose(const Tables& tables, uint64_t floor) const;
+  // The next level below `level` that holds anything; the number of levels if none does.
+  int LevelBelow(const Tables& tables, int level) const;
   Job MakeJob(const Tables& tables, const Tables& inputs, uint64_t floor) const;
   const GarbageNote* NoteOf(const rocksdb::LiveFileMetaData& table, uint64_t floor) const;
   bool Stopping() EXCLUDES(mutex_);

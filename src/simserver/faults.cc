@@ -93,7 +93,6 @@ void Simulation::KillOne() {
 }
 
 void Simulation::Strike(Machine* machine, bool power_loss) {
-  ++kills_;
   Happened(power_loss ? "power-loss" : "kill");
   machine->Kill(power_loss);
   Restart(machine);
@@ -184,7 +183,6 @@ void Simulation::WipeOne() {
     return InCluster(m) && m.state() != Machine::State::kDown && MayLoseData(m);
   });
   if (victim == nullptr) return;
-  ++kills_;
   Happened("wipe");
   victim->Kill(/*power_loss=*/true);
   victim->Wipe();
@@ -201,7 +199,6 @@ void Simulation::DamageOne() {
   if (victim == nullptr) return;
   Strike(victim, /*power_loss=*/true);
   if (!victim->DamageLog()) return;
-  ++damages_;
   Happened("damage");
 }
 

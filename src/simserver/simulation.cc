@@ -278,10 +278,10 @@ Outcome Simulation::Finish() {
     outcome.configurations = cluster->configurations();
   }
   outcome.committed = consensus_.last_committed(cluster_);
-  outcome.kills = kills_;
   outcome.joins = joins_;
-  outcome.damages = damages_;
   outcome.happened = happened_;
+  outcome.kills = happened_["kill"] + happened_["power-loss"] + happened_["wipe"];
+  outcome.damages = happened_["damage"];
   for (const auto& machine : machines_) {
     outcome.snapshots += machine->snapshots_installed();
     outcome.damages_found += machine->damages_found();

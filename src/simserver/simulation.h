@@ -125,9 +125,7 @@ class Simulation {
   uint64_t order_ = 0;  // number of the operator's order that is under way; 0: none
   uint64_t orders_ = 0;
   uint64_t last_move_ns_ = 0;
-  uint64_t kills_ = 0;
   uint64_t joins_ = 0;
-  uint64_t damages_ = 0;
   std::map<std::string_view, uint64_t> happened_;
 };
 
