@@ -56,6 +56,10 @@ class GarbageCollector final : public rocksdb::TablePropertiesCollector {
       ++note_.hiding_count;
       return {};
     }
+    if (HasValue(ToView(value))) {
+      note_.value_bytes += bytes;
+      ++note_.value_count;
+    }
     if (prefix == prefix_) {
       note_.hidden_bytes += bytes;
       Weigh(newer_revision_);
@@ -78,6 +82,8 @@ class GarbageCollector final : public rocksdb::TablePropertiesCollector {
     writer.U64(note_.total_bytes);
     writer.U64(note_.hidden_bytes);
     writer.U64(note_.hiding_count);
+    writer.U64(note_.value_bytes);
+    writer.U64(note_.value_count);
     writer.U64(note_.mean_revision);
     (*properties)[kGarbageProperty] = std::move(text);
     return {};
@@ -127,6 +133,8 @@ std::optional<GarbageNote> ReadGarbageNote(const rocksdb::UserCollectedPropertie
   note.total_bytes = reader.U64();
   note.hidden_bytes = reader.U64();
   note.hiding_count = reader.U64();
+  note.value_bytes = reader.U64();
+  note.value_count = reader.U64();
   note.mean_revision = reader.U64();
   if (!reader.done()) return std::nullopt;
   return note;

@@ -44,8 +44,10 @@ class HistoryFilterFactory final : public rocksdb::CompactionFilterFactory {
 // Bytes are those of keys and values, before compression.
 struct GarbageNote {
   uint64_t total_bytes = 0;
-  uint64_t hidden_bytes = 0;   // of versions with a newer one in the same table
-  uint64_t hiding_count = 0;   // entries that made one obsolete which is not in the table
+  uint64_t hidden_bytes = 0;  // of versions with a newer one in the same table
+  uint64_t hiding_count = 0;  // entries that made one obsolete which is not in the table
+  uint64_t value_bytes = 0;   // of versions with a value: what can have been made obsolete
+  uint64_t value_count = 0;
   uint64_t mean_revision = 0;  // of what made others obsolete, in this table or another
 };
 // Empty: the table has no note, or one that is not understood.

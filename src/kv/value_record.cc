@@ -66,6 +66,13 @@ bool SupersedesAnother(std::string_view bytes) {
   return kind == kDeletion || (reader.ok() && version > 1);
 }
 
+bool HasValue(std::string_view bytes) {
+  ByteReader reader(bytes);
+  reader.U32();
+  const uint8_t kind = reader.U8();
+  return kind == kPut || kind == kPutWithLease;
+}
+
 Result<ValueRecord> DecodeValue(std::string_view engine_key, std::string_view bytes) {
   ByteReader reader(bytes);
   uint32_t checksum = reader.U32();

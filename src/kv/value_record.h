@@ -25,6 +25,8 @@ void EncodeValueHead(std::string_view engine_key, const ValueRecord& record, std
 // True: a deletion, or a put over an existing value. A guess from the first bytes, unchecked, for
 // estimates; false for bytes that are no record.
 bool SupersedesAnother(std::string_view bytes);
+// The same kind of guess: true for a put.
+bool HasValue(std::string_view bytes);
 
 // kCorruption or kNotSupported, naming the key and revision.
 Result<ValueRecord> DecodeValue(std::string_view engine_key, std::string_view bytes);

@@ -87,6 +87,13 @@ TEST(ValueRecord, ImpossibleFieldsUnderARightChecksumAreNoDamage) {
   }
 }
 
+TEST(ValueRecord, PutsAreToldFromDeletionsAtAGlance) {
+  EXPECT_TRUE(HasValue(Encoded({.create_revision = 7, .version = 3, .value = "v"})));
+  EXPECT_TRUE(HasValue(Encoded({.create_revision = 7, .version = 3, .lease = 5, .value = ""})));
+  EXPECT_FALSE(HasValue(Encoded({.deleted = true})));
+  EXPECT_FALSE(HasValue(""));
+}
+
 TEST(ValueRecord, TheChecksumBindsTheRecordToItsKey) {
   const std::string bytes = Encoded({.create_revision = 7, .version = 3, .value = "v"});
   EXPECT_TRUE(DecodeValue(kKey, bytes));
