@@ -128,6 +128,7 @@ class RocksEngine final : public Engine {
         history_(std::move(history)),
         db_(std::move(db)),
         sweeper_(db_.get(), history_, std::move(space), &listener_->tracker(), options) {
+    listener_->CallWhenFlushed([this] { sweeper_.NoteFlush(); });
     sweeper_.Start();
     write_options_.disableWAL = true;
     write_options_.sync = false;
@@ -369,7 +370,9 @@ Result<std::unique_ptr<Engine>> OpenRocksEngineOn(const RocksEngineOptions& opti
   if (Status status = PrepareDirectory(options, env); !status) {
     return std::unexpected(status.error());
   }
-  auto space = std::make_shared<CompactionSpace>(env, options.path);
+  auto space = std::make_shared<CompactionSpace>(
+      env, options.path,
+      options.write_buffer_bytes * static_cast<uint64_t>(options.write_buffer_count));
   auto listener = std::make_shared<RocksListener>(options.path, space);
   rocksdb::Options rocks_options = MakeRocksOptions(options, env);
   rocks_options.sst_file_manager = space->manager();

@@ -21,6 +21,9 @@ constexpr uint64_t kPostponedRevisionsMin = 1000;
 constexpr size_t kLearnMax = 16;
 // So many young tables, and a compaction of them may not fit: half of what stops writes.
 constexpr size_t kYoungMergedMin = kYoungTablesMax / 2;
+// Young tables are looked at after each flush and so often; a sweep is due after so many looks that
+// the pause between two is over.
+constexpr uint64_t kLookPauseMs = 1000;
 // Candidates whose whole job is worked out in one sweep.
 constexpr size_t kCandidatesMax = 8;
 
@@ -62,15 +65,34 @@ bool GarbageSweeper::Stopping() {
 }
 
 void GarbageSweeper::Run() {
+  const uint64_t looks = std::max<uint64_t>(1, options_.sweep_pause_ms / kLookPauseMs);
   while (true) {
     while (!Stopping() && Sweep()) {
     }
-    if (!Stopping()) MergeYoung();
-    space_->Update();
-    MutexLock lock(&mutex_);
-    if (!stopping_) changed_.WaitFor(&mutex_, std::chrono::milliseconds(options_.sweep_pause_ms));
-    if (stopping_) return;
+    for (uint64_t i = 0; i < looks; ++i) {
+      if (!Stopping()) MergeYoung();
+      space_->Update();
+      if (!Pause()) return;
+    }
   }
+}
+
+void GarbageSweeper::NoteFlush() {
+  {
+    MutexLock lock(&mutex_);
+    flushed_ = true;
+  }
+  changed_.NotifyAll();
+}
+
+bool GarbageSweeper::Pause() {
+  MutexLock lock(&mutex_);
+  if (!stopping_ && !flushed_) {
+    changed_.WaitFor(&mutex_,
+                     std::chrono::milliseconds(std::min(options_.sweep_pause_ms, kLookPauseMs)));
+  }
+  flushed_ = false;
+  return !stopping_;
 }
 
 bool GarbageSweeper::Sweep() {
@@ -86,7 +108,7 @@ bool GarbageSweeper::Sweep() {
   compaction.compression = rocksdb::kDisableCompressionOption;  // as for other compactions
   compaction.output_file_size_limit = 2 * options_.table_file_bytes;
   // It fits, by what is known of its tables.
-  const CompactionSpace::Permit permit(space_.get());
+  const CompactionSpace::Permit permit(space_.get(), static_cast<uint64_t>(job->total_bytes));
   // Refused where RocksDB has chosen the same tables meanwhile: then they are compacted anyway. An
   // error of the disk is reported to the listener.
   rocksdb::CompactionJobInfo done;
@@ -103,6 +125,11 @@ bool GarbageSweeper::Sweep() {
 // stops writes, and with them the deletes that could make space. Merged among themselves they take
 // no more than they do.
 void GarbageSweeper::MergeYoung() {
+  std::string count;
+  if (!db_.GetProperty(rocksdb::DB::Properties::kNumFilesAtLevelPrefix + "0", &count) ||
+      std::stoull(count) < kYoungMergedMin) {
+    return;
+  }
   Tables tables;
   db_.GetLiveFilesMetaData(&tables);
   const int next = LevelBelow(tables, 0);
@@ -113,18 +140,23 @@ void GarbageSweeper::MergeYoung() {
     if (table.level == next) next_bytes += table.size;
   }
   if (young.size() < kYoungMergedMin) return;
-  const uint64_t free_bytes = space_->FreeBytes();
-  std::ranges::sort(young, {}, &rocksdb::LiveFileMetaData::largest_seqno);
-  std::vector<std::string> names;  // the oldest
   uint64_t bytes = 0;
+  for (const auto& table : young) bytes += table.size;
+  if (space_->Allows(bytes + next_bytes)) return;
+  // The newest: what was merged earlier is the oldest, and large.
+  std::ranges::sort(young, std::ranges::greater(), &rocksdb::LiveFileMetaData::largest_seqno);
+  const uint64_t most_bytes = space_->FreeBytes() / 2;
+  std::vector<std::string> names;
+  bytes = 0;
   for (const auto& table : young) {
+    if (bytes + table.size > most_bytes) break;
     bytes += table.size;
-    if (bytes <= free_bytes / 2) names.push_back(table.name);
+    names.push_back(table.name);
   }
-  if (names.size() < 2 || space_->Allows(bytes + next_bytes)) return;
+  if (names.size() < 2) return;
   rocksdb::CompactionOptions compaction;
   compaction.compression = rocksdb::kDisableCompressionOption;
-  const CompactionSpace::Permit permit(space_.get());
+  const CompactionSpace::Permit permit(space_.get(), bytes);
   // Refused where RocksDB has chosen them meanwhile.
   db_.CompactFiles(compaction, names, 0).PermitUncheckedError();
 }
@@ -194,8 +226,8 @@ std::optional<GarbageSweeper::Job> GarbageSweeper::Choose(const Tables& tables,
   }
   auto guess = [&](const rocksdb::LiveFileMetaData& table) {
     const GarbageNote& note = notes_.at(table.file_number);
-    const uint64_t entry_bytes = note.total_bytes / std::max<uint64_t>(1, table.num_entries);
-    return note.hidden_bytes + note.hiding_count * entry_bytes;
+    const uint64_t mean_bytes = note.value_bytes / std::max<uint64_t>(1, note.value_count);
+    return note.hidden_bytes + note.hiding_count * mean_bytes;
   };
   std::ranges::sort(deep, std::ranges::greater(), guess);
   if (deep.size() > kCandidatesMax) deep.resize(kCandidatesMax);
@@ -234,21 +266,26 @@ GarbageSweeper::Job GarbageSweeper::MakeJob(const Tables& tables, const Tables& 
   const int next = LevelBelow(tables, from);
   if (next < db_.NumberLevels()) job.level = next;
 
-  double below_bytes = 0;
-  double below_entries = 0;
+  // What hides something in another table hides a value; of its size the mean is known. Of all
+  // entries it would be far too low where many are deletions.
+  double value_bytes = 0;
+  double value_count = 0;
   auto add = [&](const rocksdb::LiveFileMetaData& table) {
-    job.total_bytes += static_cast<double>(table.size);
-    const GarbageNote* note = NoteOf(table, floor);
-    if (note == nullptr || note->total_bytes == 0) return;
-    job.garbage_bytes += static_cast<double>(note->hidden_bytes) /
-                         static_cast<double>(note->total_bytes) * static_cast<double>(table.size);
+    const auto bytes = static_cast<double>(table.size);
+    job.total_bytes += bytes;
+    auto at = notes_.find(table.file_number);
+    if (at == notes_.end() || at->second.total_bytes == 0) return;
+    const GarbageNote& note = at->second;
+    const double on_disk = bytes / static_cast<double>(note.total_bytes);
+    value_bytes += static_cast<double>(note.value_bytes) * on_disk;
+    value_count += static_cast<double>(note.value_count);
+    if (NoteOf(table, floor) == nullptr) return;
+    job.garbage_bytes += static_cast<double>(note.hidden_bytes) * on_disk;
   };
   double hiding = 0;
   for (const auto& table : inputs) {
     job.names.push_back(table.name);
     add(table);
-    below_bytes += static_cast<double>(table.size);
-    below_entries += static_cast<double>(table.num_entries);
     if (const GarbageNote* note = NoteOf(table, floor); note != nullptr) {
       hiding += static_cast<double>(note->hiding_count);
     }
@@ -258,10 +295,8 @@ GarbageSweeper::Job GarbageSweeper::MakeJob(const Tables& tables, const Tables& 
     if (table.level != job.level) continue;
     if (std::ranges::none_of(inputs, [&](const auto& in) { return Overlaps(in, table); })) continue;
     add(table);
-    below_bytes += static_cast<double>(table.size);
-    below_entries += static_cast<double>(table.num_entries);
   }
-  if (below_entries > 0) job.garbage_bytes += hiding * below_bytes / below_entries;
+  if (value_count > 0) job.garbage_bytes += hiding * value_bytes / value_count;
   job.garbage_bytes = std::min(job.garbage_bytes, job.total_bytes);
   return job;
 }

@@ -36,6 +36,8 @@ class GarbageSweeper {
   void Start();
   // Ends a compaction under way.
   void Stop() EXCLUDES(mutex_);
+  // There is a young table more.
+  void NoteFlush() EXCLUDES(mutex_);
 
  private:
   using Tables = std::vector<rocksdb::LiveFileMetaData>;
@@ -63,6 +65,8 @@ class GarbageSweeper {
   Job MakeJob(const Tables& tables, const Tables& inputs, uint64_t floor) const;
   const GarbageNote* NoteOf(const rocksdb::LiveFileMetaData& table, uint64_t floor) const;
   bool Stopping() EXCLUDES(mutex_);
+  // Until something was flushed, and for a second at most. False: stopping.
+  bool Pause() EXCLUDES(mutex_);
 
   rocksdb::DB& db_;
   const std::shared_ptr<HistoryState> history_;
@@ -74,6 +78,7 @@ class GarbageSweeper {
   Mutex mutex_;
   CondVar changed_;
   bool stopping_ GUARDED_BY(mutex_) = false;
+  bool flushed_ GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -85,7 +85,7 @@ class Levels : public testing::Test {
     rocksdb::Options options = MakeRocksOptions(small, rocksdb::Env::Default());
     options.disable_auto_compactions = true;
     listener_ = std::make_shared<RocksListener>(
-        small.path, std::make_shared<CompactionSpace>(rocksdb::Env::Default(), small.path));
+        small.path, std::make_shared<CompactionSpace>(rocksdb::Env::Default(), small.path, 0));
     options.compaction_filter_factory = std::make_shared<HistoryFilterFactory>(history_, listener_);
     rocksdb::DB* db = nullptr;
     rocksdb::Status opened = rocksdb::DB::Open(options, small.path, &db);

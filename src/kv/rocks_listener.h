@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -33,19 +34,25 @@ class RocksListener final : public rocksdb::EventListener {
   void Note(const Error& error) EXCLUDES(mutex_);
   void Clear() EXCLUDES(mutex_);
 
+  // Called after each flush, by the thread that did it. Set before there is any.
+  void CallWhenFlushed(std::function<void()> call) { when_flushed_ = std::move(call); }
   // Returns when the rate at which RocksDB takes writes has changed, and after `timeout` anyhow.
   void WaitForStallChange(std::chrono::milliseconds timeout) EXCLUDES(mutex_);
 
   // Reported once the flushed file is in the synced manifest, and after all memtables before it.
   // Reports of two flushes may overtake each other (facebook/rocksdb#11183); the tracker allows it.
   void OnFlushBegin(rocksdb::DB*, const rocksdb::FlushJobInfo&) override { space_->Update(); }
+  void OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
+    space_->Begin();
+  }
   void OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
-    space_->Update();
+    space_->End();
   }
   void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& info) override {
     space_->Update();
     flush_count_.fetch_add(1, std::memory_order_relaxed);
     tracker_.Flushed(info.largest_seqno);
+    if (when_flushed_) when_flushed_();
   }
   void OnStallConditionsChanged(const rocksdb::WriteStallInfo&) override {
     stall_changed_.NotifyAll();
@@ -65,6 +72,7 @@ class RocksListener final : public rocksdb::EventListener {
   const std::string path_;
   const std::shared_ptr<CompactionSpace> space_;
   FlushTracker tracker_;
+  std::function<void()> when_flushed_;
   std::atomic<uint64_t> flush_count_{0};
   std::atomic<bool> failed_{false};  // written under mutex_
   mutable Mutex mutex_;

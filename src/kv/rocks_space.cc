@@ -1,5 +1,6 @@
 #include "kv/rocks_space.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <utility>
@@ -7,17 +8,20 @@
 namespace arima::kv {
 namespace {
 
-// What a compaction leaves free for flushes meanwhile.
-constexpr uint64_t kKeptFreeBytes = 8 << 20;
+// For filters, indexes and manifests.
+constexpr uint64_t kOverheadBytes = 8 << 20;
 // The manager also counts a flush that reaches the limit as a full disk; the limit is never less
 // than what a flush that fitted can have reached.
 constexpr uint64_t kSlackBytes = 1 << 20;
 
 }  // namespace
 
-CompactionSpace::CompactionSpace(rocksdb::Env* env, std::string path)
-    : env_(env), path_(std::move(path)), manager_(rocksdb::NewSstFileManager(env)) {
-  manager_->SetCompactionBufferSize(kKeptFreeBytes);
+CompactionSpace::CompactionSpace(rocksdb::Env* env, std::string path, uint64_t unflushed_bytes_max)
+    : env_(env),
+      path_(std::move(path)),
+      kept_bytes_(unflushed_bytes_max + kOverheadBytes),
+      manager_(rocksdb::NewSstFileManager(env)) {
+  manager_->SetCompactionBufferSize(kept_bytes_);
 }
 
 uint64_t CompactionSpace::FreeBytes() const {
@@ -29,14 +33,45 @@ uint64_t CompactionSpace::FreeBytes() const {
 bool CompactionSpace::Allows(uint64_t input_bytes) const {
   const uint64_t free_bytes = FreeBytes();
   return free_bytes == std::numeric_limits<uint64_t>::max() ||
-         input_bytes + kKeptFreeBytes <= free_bytes + kSlackBytes;
+         input_bytes + kept_bytes_ <= free_bytes + kSlackBytes;
 }
 
 void CompactionSpace::Update() {
+  MutexLock lock(&mutex_);
+  Set();
+}
+
+void CompactionSpace::Begin() {
+  MutexLock lock(&mutex_);
+  ++running_;
+}
+
+void CompactionSpace::End() {
+  MutexLock lock(&mutex_);
+  --running_;
+  Set();
+}
+
+void CompactionSpace::SetPermitted(uint64_t bytes) {
+  MutexLock lock(&mutex_);
+  permitted_bytes_ = bytes;
+  Set();
+}
+
+// What a compaction under way has written is missing from the free space already, and not yet in
+// the total: until it has ended the limit is not lowered, or its own output would reach it.
+void CompactionSpace::Set() {
   const uint64_t free_bytes = FreeBytes();
-  const bool no_limit = permits_ > 0 || free_bytes == std::numeric_limits<uint64_t>::max();
-  manager_->SetMaxAllowedSpaceUsage(no_limit ? 0
-                                             : manager_->GetTotalSize() + free_bytes + kSlackBytes);
+  if (free_bytes == std::numeric_limits<uint64_t>::max()) {
+    limit_ = 0;
+  } else {
+    // Without a permit nothing, not even what would fit into the part that is kept free.
+    const uint64_t permitted = permitted_bytes_ > 0 ? permitted_bytes_ + kept_bytes_ : 0;
+    const uint64_t room = std::max(free_bytes, permitted);
+    const uint64_t limit = manager_->GetTotalSize() + room + kSlackBytes;
+    limit_ = running_ > 0 ? std::max(limit_, limit) : limit;
+  }
+  manager_->SetMaxAllowedSpaceUsage(limit_);
 }
 
 }  // namespace arima::kv

@@ -12,36 +12,39 @@
 #include <rocksdb/env.h>
 #include <rocksdb/sst_file_manager.h>
 
-#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
+
+#include "base/mutex.h"
 
 namespace arima::kv {
 
 class CompactionSpace {
  public:
-  CompactionSpace(rocksdb::Env* env, std::string path);
+  // `unflushed_bytes_max`: what flushes may need while a compaction runs.
+  CompactionSpace(rocksdb::Env* env, std::string path, uint64_t unflushed_bytes_max);
 
   // For rocksdb::Options.
   const std::shared_ptr<rocksdb::SstFileManager>& manager() const { return manager_; }
   // Looks at the disk. Called around each flush and compaction, and now and then.
-  void Update();
+  void Update() EXCLUDES(mutex_);
+  // One that RocksDB has begun, until it has ended.
+  void Begin() EXCLUDES(mutex_);
+  void End() EXCLUDES(mutex_);
   // Whether RocksDB may compact tables of so many bytes together, without a Permit.
   bool Allows(uint64_t input_bytes) const;
   // Free space; UINT64_MAX if it cannot be had.
   uint64_t FreeBytes() const;
 
-  // While one exists, whatever RocksDB wants to compact is allowed.
+  // While it exists, RocksDB may compact tables of up to so many bytes together, whatever the disk
+  // has. One at a time.
   class Permit {
    public:
-    explicit Permit(CompactionSpace* space) : space_(*space) {
-      space_.permits_.fetch_add(1);
-      space_.Update();
+    Permit(CompactionSpace* space, uint64_t input_bytes) : space_(*space) {
+      space_.SetPermitted(input_bytes);
     }
-    ~Permit() {
-      space_.permits_.fetch_sub(1);
-      space_.Update();
-    }
+    ~Permit() { space_.SetPermitted(0); }
     Permit(const Permit&) = delete;
     Permit& operator=(const Permit&) = delete;
 
@@ -50,10 +53,17 @@ class CompactionSpace {
   };
 
  private:
+  void SetPermitted(uint64_t bytes) EXCLUDES(mutex_);
+  void Set() REQUIRES(mutex_);
+
   rocksdb::Env* const env_;
   const std::string path_;
+  const uint64_t kept_bytes_;  // what a compaction leaves free
   const std::shared_ptr<rocksdb::SstFileManager> manager_;
-  std::atomic<int> permits_{0};
+  Mutex mutex_;
+  uint64_t permitted_bytes_ GUARDED_BY(mutex_) = 0;
+  int running_ GUARDED_BY(mutex_) = 0;
+  uint64_t limit_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace arima::kv
