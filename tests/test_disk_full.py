@@ -64,6 +64,16 @@ class DiskFullTest(ClusterTest):
                 subprocess.run(["umount", "-l", path], stdin=subprocess.DEVNULL, check=True)
             self.mounted = []
 
+    def describe_nodes(self):
+        parts = [super().describe_nodes()]
+        for node, disk in self.disks.items():
+            parts.append(f"----- disk of {node.name}: {disk.free_bytes()} bytes free")
+            for folder, _, names in os.walk(disk.path):
+                for name in names:
+                    path = os.path.join(folder, name)
+                    parts.append(f"{os.stat(path).st_blocks * 512:>12} {path}")
+        return "\n".join(parts)
+
     def disk_state(self, node):
         return node.try_stats().get("disk_state")
 

@@ -27,6 +27,7 @@ bool LeavesOut(const raft::ConfState& conf, raft::MemberId id);
 // What Create needs besides the identity.
 struct StorageOptions {
   uint64_t wal_segment_bytes = 64 << 20;
+  uint64_t write_buffer_bytes = 64 << 20;  // of the database; there are three
   uint64_t block_cache_bytes = 64 << 20;
   uint64_t recent_keys_bytes = 256 << 20;
   kv::DatabaseFiles* database_files = nullptr;  // null: in the system's file system

@@ -22,10 +22,18 @@ std::string Size(uint64_t bytes) {
   return std::to_string(bytes / 1024) + " KiB";
 }
 
+// Less would make too many tables.
+constexpr uint64_t kWriteBufferBytesMin = 1 << 20;
+
 }  // namespace
 
 uint64_t EffectiveReserve(uint64_t wanted_bytes, uint64_t total_bytes) {
   return std::min(wanted_bytes, total_bytes / kReserveShareOfDisk);
+}
+
+uint64_t WriteBufferBytes(uint64_t most_bytes, uint64_t reserve_bytes) {
+  if (reserve_bytes == 0) return most_bytes;
+  return std::min(most_bytes, std::max(kWriteBufferBytesMin, reserve_bytes / 4));
 }
 
 bool IsDiskLow(bool was_low, uint64_t free_bytes, uint64_t reserve_bytes) {

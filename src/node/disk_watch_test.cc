@@ -56,6 +56,13 @@ TEST_F(DiskWatchTest, SaysWhenTheReserveIsTouchedAndWhenNoMore) {
   EXPECT_FALSE(Look(500 * kMiB).low);
 }
 
+TEST(WriteBuffers, OnASmallDiskThreeAreLessThanTheReserve) {
+  EXPECT_EQ(WriteBufferBytes(64 * kMiB, 512 * kMiB), 64 * kMiB);
+  EXPECT_EQ(WriteBufferBytes(64 * kMiB, 50 * kMiB), 12 * kMiB + kMiB / 2);
+  EXPECT_EQ(WriteBufferBytes(64 * kMiB, kMiB), kMiB) << "not ever smaller";
+  EXPECT_EQ(WriteBufferBytes(64 * kMiB, 0), 64 * kMiB) << "no reserve is wanted";
+}
+
 TEST_F(DiskWatchTest, TextNamesPathSpaceAndFlag) {
   Look(12 * kMiB);
   EXPECT_EQ(watch_.Describe(), "v has 12 MiB of 100 GiB free, --disk-reserve keeps 400 MiB");

@@ -77,9 +77,9 @@ bool Flusher::IsDue() {
   return clock_.NowNs() - last_flush_ns_ >= kBlindIntervalNs;
 }
 
-// What was applied since the last flush began, with a quarter for what the database adds.
+// What was applied since the last flush began.
 bool Flusher::Fits() const {
-  return disk_->figures().free_bytes >= dirty_bytes_ + dirty_bytes_ / 4 + kFlushOverheadBytes;
+  return disk_->figures().free_bytes >= FlushBytes(dirty_bytes_) + kFlushOverheadBytes;
 }
 
 // False: stopping. Otherwise after at most kLookPause, with due_ set or not.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "node/disk_watch.h"
 
 namespace arima::node {
 namespace {
@@ -67,8 +68,8 @@ void LogReader::ReportFailure(const raft::LoadEntries& load, const Error& error)
   last_failure_ = std::move(text);
 }
 
-SegmentHelper::SegmentHelper(wal::Wal* wal, Inbox* inbox, Logger* logger)
-    : wal_(*wal), inbox_(*inbox), logger_(*logger) {}
+SegmentHelper::SegmentHelper(wal::Wal* wal, const kv::Engine* engine, Inbox* inbox, Logger* logger)
+    : wal_(*wal), engine_(*engine), inbox_(*inbox), logger_(*logger) {}
 
 SegmentHelper::~SegmentHelper() { ARIMA_ASSERT(!thread_.joinable()); }
 
@@ -104,7 +105,7 @@ void SegmentHelper::TellSpace(const Result<bool>& worked) {
 void SegmentHelper::Run() {
   bool failed = false;
   while (true) {
-    Result<bool> worked = wal_.preparer().PrepareOne();
+    Result<bool> worked = wal_.preparer().PrepareOne(FlushBytes(engine_.stats().unflushed_bytes));
     if (!worked && !failed) {
       logger_.Warn("segment_not_prepared", worked.error().ToString());
     }

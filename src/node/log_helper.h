@@ -10,6 +10,7 @@
 #include "base/bounded_queue.h"
 #include "base/mutex.h"
 #include "base/thread.h"
+#include "kv/engine.h"
 #include "node/inbox.h"
 #include "node/logger.h"
 #include "node/raft_loop.h"
@@ -42,10 +43,12 @@ class LogReader final : public LoadSink {
 };
 
 // While no segment can be made for want of space, and only one stands ready, the core hears it:
-// what is left of the log is for hard states and what is under way already.
+// what is left of the log is for hard states and what is under way already. The log does not take
+// the space that the database's next flush needs: without that flush it could never give any back.
 class SegmentHelper {
  public:
-  SegmentHelper(wal::Wal* wal, Inbox* inbox, Logger* logger);
+  // `engine`: the database.
+  SegmentHelper(wal::Wal* wal, const kv::Engine* engine, Inbox* inbox, Logger* logger);
   ~SegmentHelper();
   void Start();
   void Stop();
@@ -55,6 +58,7 @@ class SegmentHelper {
   void TellSpace(const Result<bool>& worked);
 
   wal::Wal& wal_;
+  const kv::Engine& engine_;
   Inbox& inbox_;
   Logger& logger_;
   bool space_low_ = false;  // the thread's

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "env/fault_env.h"
 #include "env/mem_env.h"
+#include "kv/mem_engine.h"
 #include "node/log_helper.h"
 #include "testing/wait_until.h"
 
@@ -181,7 +182,8 @@ TEST_F(LogWriterTest, TheCoreHearsWhenTheReserveOfSegmentsIsTouched) {
   wal_ =
       *wal::Wal::Create(env_, options_, {Term(1), Index(1)}, {Term(1), raft::MemberId(), Index(1)});
   writer_ = std::make_unique<LogWriter>(wal_.get(), &inbox_, &clock_, &logger_);
-  SegmentHelper helper(wal_.get(), &inbox_, &logger_);
+  kv::MemEngine engine;
+  SegmentHelper helper(wal_.get(), &engine, &inbox_, &logger_);
   helper.Start();
   WaitUntil([&] { return wal_->preparer().ready() >= 2; });
   env_.SetDiskFull(true);

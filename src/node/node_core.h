@@ -185,7 +185,7 @@ class NodeCore final : public RaftLoopHost,
   void ForwardedRemove(const transport::ControlRequest& request, transport::Responder responder);
   void ForwardedTransfer(const transport::ControlRequest& request, transport::Responder responder);
 
-  const NodeOptions options_;
+  NodeOptions options_;  // as given, until Open has fitted them to the disk
   Clock& clock_;
   Logger& logger_;
   SharedState& shared_;

@@ -274,7 +274,8 @@ Result<std::unique_ptr<Replica>> Replica::Open(DataDir& dir, const Identity& ide
                        replica->log_writer_.get(), logger},
       options.retention);
   replica->log_reader_ = std::make_unique<LogReader>(replica->wal_.get(), inbox, logger);
-  replica->segment_helper_ = std::make_unique<SegmentHelper>(replica->wal_.get(), inbox, logger);
+  replica->segment_helper_ = std::make_unique<SegmentHelper>(
+      replica->wal_.get(), &replica->machine_->engine(), inbox, logger);
   replica->flusher_ =
       std::make_unique<Flusher>(replica->machine_.get(), disk, clock, logger, options.flusher);
   replica->flusher_->FlushReplayed(replica->recovered_commit_);

@@ -26,6 +26,7 @@ Result<std::unique_ptr<kv::StateMachine>> OpenStateMachine(const DataDir& dir,
   kv::RocksEngineOptions engine_options;
   engine_options.path = dir.db_path(number);
   engine_options.files = options.database_files;
+  engine_options.write_buffer_bytes = options.write_buffer_bytes;
   engine_options.block_cache_bytes = options.block_cache_bytes;
   engine_options.create_if_missing = mode == OpenDb::kNew;
   engine_options.log = [logger](std::string_view line) { logger->Warn("database", line); };

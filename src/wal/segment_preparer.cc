@@ -29,7 +29,7 @@ SegmentPreparer::SegmentPreparer(env::Env& env, SegmentPreparerOptions options, 
   for (uint64_t number : free_files) next_number_ = std::max(next_number_, number + 1);
 }
 
-Result<bool> SegmentPreparer::PrepareOne() {
+Result<bool> SegmentPreparer::PrepareOne(uint64_t kept_bytes) {
   uint64_t seq = 0;
   {
     MutexLock lock(&mutex_);
@@ -39,7 +39,7 @@ Result<bool> SegmentPreparer::PrepareOne() {
     }
   }
   if (seq != 0) {
-    auto prepared = Prepare(seq, options_.segment_bytes);
+    auto prepared = Prepare(seq, options_.segment_bytes, kept_bytes);
     MutexLock lock(&mutex_);
     preparing_ = false;
     if (prepared) prepared_ = *prepared;
@@ -53,7 +53,7 @@ Result<bool> SegmentPreparer::PrepareOne() {
     MutexLock lock(&mutex_);
     if (free_.size() >= options_.free_segments_min) return false;
   }
-  if (auto s = AddFreeFile(); !s) return std::unexpected(s.error());
+  if (auto s = AddFreeFile(kept_bytes); !s) return std::unexpected(s.error());
   return true;
 }
 
@@ -78,7 +78,7 @@ Result<std::shared_ptr<SegmentFile>> SegmentPreparer::Take(uint64_t seq, uint64_
     preparing_ = true;
   }
   *made_inline = true;
-  auto segment = Prepare(seq, std::max(bytes_min, options_.segment_bytes));
+  auto segment = Prepare(seq, std::max(bytes_min, options_.segment_bytes), 0);
   MutexLock lock(&mutex_);
   preparing_ = false;
   if (segment) ++next_seq_;
@@ -90,7 +90,7 @@ Result<std::shared_ptr<SegmentFile>> SegmentPreparer::Build(
     SegmentHeader header, uint64_t frames_bytes,
     const std::function<std::string(const SegmentHeader&)>& encode) {
   const uint64_t bytes_min = kFirstFrameOffset + frames_bytes + kSegmentReserveBytes;
-  auto file = FreeOrNewFile(std::max(bytes_min, options_.segment_bytes));
+  auto file = FreeOrNewFile(std::max(bytes_min, options_.segment_bytes), 0);
   if (!file) return std::unexpected(file.error());
   header.kind = BlockKind::kActive;
   header.salt = NewSalt();
@@ -113,8 +113,9 @@ void SegmentPreparer::Release(std::shared_ptr<SegmentFile> segment) {
   released_.push_back(std::move(segment));
 }
 
-Result<std::shared_ptr<SegmentFile>> SegmentPreparer::Prepare(uint64_t seq, uint64_t bytes_min) {
-  auto file = FreeOrNewFile(bytes_min);
+Result<std::shared_ptr<SegmentFile>> SegmentPreparer::Prepare(uint64_t seq, uint64_t bytes_min,
+                                                              uint64_t kept_bytes) {
+  auto file = FreeOrNewFile(bytes_min, kept_bytes);
   if (!file) return std::unexpected(file.error());
   SegmentHeader header;
   header.cluster_id = options_.cluster_id;
@@ -145,7 +146,8 @@ Result<std::shared_ptr<SegmentFile>> SegmentPreparer::GiveName(OpenFile file, ui
   return segment;
 }
 
-Result<SegmentPreparer::OpenFile> SegmentPreparer::FreeOrNewFile(uint64_t bytes_min) {
+Result<SegmentPreparer::OpenFile> SegmentPreparer::FreeOrNewFile(uint64_t bytes_min,
+                                                                 uint64_t kept_bytes) {
   if (bytes_min <= options_.segment_bytes) {
     // What readers have left comes before a new file: on a full disk it is all there is.
     if (auto recycled = RecycleOne(); !recycled) return std::unexpected(recycled.error());
@@ -161,7 +163,7 @@ Result<SegmentPreparer::OpenFile> SegmentPreparer::FreeOrNewFile(uint64_t bytes_
       if (!file || file->file != nullptr) return file;
     }
   }
-  return NewZeroFile(AlignUp(bytes_min, kBlockBytes));
+  return NewZeroFile(AlignUp(bytes_min, kBlockBytes), kept_bytes);
 }
 
 // Without a file: it had another size and is gone.
@@ -181,7 +183,8 @@ Result<SegmentPreparer::OpenFile> SegmentPreparer::ReuseFreeFile(uint64_t number
   return reused;
 }
 
-Result<SegmentPreparer::OpenFile> SegmentPreparer::NewZeroFile(uint64_t bytes) {
+Result<SegmentPreparer::OpenFile> SegmentPreparer::NewZeroFile(uint64_t bytes,
+                                                               uint64_t kept_bytes) {
   OpenFile made;
   made.path = Path(FreeName(NewNumber()) + std::string(kTemporarySuffix));
   made.bytes = bytes;
@@ -191,9 +194,12 @@ Result<SegmentPreparer::OpenFile> SegmentPreparer::NewZeroFile(uint64_t bytes) {
   // moment and over and over again.
   auto free_bytes = env_.FreeBytes(options_.dir);
   Status done;
-  if (free_bytes && *free_bytes < bytes) {
-    done = Fail(Code::kDiskFull, options_.dir + " has " + std::to_string(*free_bytes) +
-                                     " bytes free, a log segment needs " + std::to_string(bytes));
+  if (free_bytes && *free_bytes < bytes + kept_bytes) {
+    std::string why = options_.dir + " has " + std::to_string(*free_bytes) +
+                      " bytes free, a log segment needs " + std::to_string(bytes);
+    if (kept_bytes > 0)
+      why += ", what the database has still to write " + std::to_string(kept_bytes);
+    done = Fail(Code::kDiskFull, std::move(why));
   }
   if (done) done = env::WriteZeros(**file, 0, bytes);
   if (done) done = (*file)->Sync();
@@ -236,8 +242,8 @@ Result<bool> SegmentPreparer::RecycleOne() {
   return true;
 }
 
-Status SegmentPreparer::AddFreeFile() {
-  auto file = NewZeroFile(options_.segment_bytes);
+Status SegmentPreparer::AddFreeFile(uint64_t kept_bytes) {
+  auto file = NewZeroFile(options_.segment_bytes, kept_bytes);
   if (!file) return std::unexpected(file.error());
   const uint64_t number = NewNumber();
   if (auto s = env_.Rename(file->path, Path(FreeName(number))); !s) return s;

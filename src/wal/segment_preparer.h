@@ -58,9 +58,10 @@ class SegmentPreparer {
                   const std::vector<uint64_t>& free_files);
 
   // Ok(true): one step was done, call again. Ok(false): nothing to do. kDiskFull: no space for a
-  // new file; the node stops taking proposals until a later call succeeds. Other errors: nothing
-  // acknowledged depends on it, but the writer will fail when it needs the segment.
-  Result<bool> PrepareOne();
+  // new file that leaves `kept_bytes` free; the node stops taking proposals until a later call
+  // succeeds. Other errors: nothing acknowledged depends on it, but the writer will fail when it
+  // needs the segment.
+  Result<bool> PrepareOne(uint64_t kept_bytes = 0);
 
   // Files that stand ready: the prepared next segment and recycled ones.
   uint32_t ready() const;
@@ -88,16 +89,17 @@ class SegmentPreparer {
     uint64_t bytes = 0;
   };
 
-  Result<std::shared_ptr<SegmentFile>> Prepare(uint64_t seq, uint64_t bytes_min) EXCLUDES(mutex_);
+  Result<std::shared_ptr<SegmentFile>> Prepare(uint64_t seq, uint64_t bytes_min,
+                                               uint64_t kept_bytes) EXCLUDES(mutex_);
   // A file of at least `bytes_min`, durable in full, under a .free or .tmp name.
-  Result<OpenFile> FreeOrNewFile(uint64_t bytes_min) EXCLUDES(mutex_);
+  Result<OpenFile> FreeOrNewFile(uint64_t bytes_min, uint64_t kept_bytes) EXCLUDES(mutex_);
   Result<OpenFile> ReuseFreeFile(uint64_t number) EXCLUDES(mutex_);
-  Result<OpenFile> NewZeroFile(uint64_t bytes) EXCLUDES(mutex_);
+  Result<OpenFile> NewZeroFile(uint64_t bytes, uint64_t kept_bytes) EXCLUDES(mutex_);
   Result<std::shared_ptr<SegmentFile>> GiveName(OpenFile file, uint64_t seq, uint64_t salt)
       EXCLUDES(mutex_);
   // Ok(false): no released segment that readers have left.
   Result<bool> RecycleOne() EXCLUDES(mutex_);
-  Status AddFreeFile() EXCLUDES(mutex_);
+  Status AddFreeFile(uint64_t kept_bytes) EXCLUDES(mutex_);
   uint64_t NewNumber() EXCLUDES(mutex_);
   uint64_t NewSalt() EXCLUDES(mutex_);
   std::string Path(const std::string& name) const { return env::JoinPath(options_.dir, name); }

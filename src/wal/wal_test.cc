@@ -722,6 +722,22 @@ TEST_F(WalTest, FullDiskIsReportedBeforeAnythingIsWrittenAndHealsByItself) {
   EXPECT_EQ(ReadAll(), MakeEntries(2, i + 1, 1, 5000));
 }
 
+// What the writer needs now is made all the same.
+TEST_F(WalTest, SegmentsAreMadeAheadOnlyIfSoMuchStaysFree) {
+  Create();
+  constexpr uint64_t kKept = 1 << 20;
+  mem_.SetCapacity(2 * options_.segment_bytes + kKept - 1);
+  EXPECT_EQ(wal_->preparer().PrepareOne(kKept).error().code, Code::kDiskFull);
+  EXPECT_THAT(Files(".tmp"), IsEmpty());
+  mem_.SetCapacity(2 * options_.segment_bytes + kKept);
+  EXPECT_TRUE(*wal_->preparer().PrepareOne(kKept));
+  uint64_t i = 2;
+  for (; wal_->preparer().ready() > 0; ++i) MustAppend(MakeEntries(i, i + 1, 1, 5000));
+  EXPECT_EQ(wal_->preparer().PrepareOne(kKept).error().code, Code::kDiskFull);
+  mem_.SetCapacity(4 * options_.segment_bytes);
+  for (uint64_t end = i + 10; i < end; ++i) MustAppend(MakeEntries(i, i + 1, 1, 5000));
+}
+
 // Whether the last entries were attested or not.
 TEST_F(WalTest, OnAFullDiskACutMakesRoomForWhatComesNext) {
   for (const bool attest : {false, true}) {
