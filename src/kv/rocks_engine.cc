@@ -385,6 +385,7 @@ Result<std::unique_ptr<Engine>> OpenRocksEngineOn(const RocksEngineOptions& opti
   if (!status.ok()) {
     return std::unexpected(MakeOpenError(status, "open", options.path, rocks_options));
   }
+  space->Update();  // with the tables that are there
   auto engine = std::make_unique<RocksEngine>(options, std::move(listener), std::move(history),
                                               std::move(space), std::unique_ptr<rocksdb::DB>(db));
   if (Status synced = SyncParent(options.path, env); !synced) {

@@ -24,8 +24,15 @@ constexpr size_t kYoungMergedMin = kYoungTablesMax / 2;
 // Young tables are looked at after each flush and so often; a sweep is due after so many looks that
 // the pause between two is over.
 constexpr uint64_t kLookPauseMs = 1000;
+// Sweeps left out after one that ran out of space, at most.
+constexpr uint64_t kLeftOutMax = 31;
 // Candidates whose whole job is worked out in one sweep.
 constexpr size_t kCandidatesMax = 8;
+
+// A deletion and the marks that remove it later stand for the same value.
+uint64_t HidingKeys(const GarbageNote& note) {
+  return std::max(note.hiding_count, note.marked_count);
+}
 
 bool Overlaps(const rocksdb::LiveFileMetaData& a, const rocksdb::LiveFileMetaData& b) {
   return a.smallestkey <= b.largestkey && b.smallestkey <= a.largestkey;
@@ -67,8 +74,7 @@ bool GarbageSweeper::Stopping() {
 void GarbageSweeper::Run() {
   const uint64_t looks = std::max<uint64_t>(1, options_.sweep_pause_ms / kLookPauseMs);
   while (true) {
-    while (!Stopping() && Sweep()) {
-    }
+    while (!Stopping() && Sweep()) MergeYoung();
     for (uint64_t i = 0; i < looks; ++i) {
       if (!Stopping()) MergeYoung();
       space_->Update();
@@ -97,6 +103,10 @@ bool GarbageSweeper::Pause() {
 
 bool GarbageSweeper::Sweep() {
   history_->sweeps.fetch_add(1, std::memory_order_relaxed);
+  if (sweeps_left_out_ > 0) {
+    --sweeps_left_out_;
+    return false;
+  }
   const uint64_t floor = history_->floor.At(tracker_.durable_position());
   if (floor <= 1) return false;
   Tables tables;
@@ -107,12 +117,20 @@ bool GarbageSweeper::Sweep() {
   rocksdb::CompactionOptions compaction;
   compaction.compression = rocksdb::kDisableCompressionOption;  // as for other compactions
   compaction.output_file_size_limit = 2 * options_.table_file_bytes;
-  // It fits, by what is known of its tables.
-  const CompactionSpace::Permit permit(space_.get(), static_cast<uint64_t>(job->total_bytes));
-  // Refused where RocksDB has chosen the same tables meanwhile: then they are compacted anyway. An
-  // error of the disk is reported to the listener.
   rocksdb::CompactionJobInfo done;
-  if (!db_.CompactFiles(compaction, job->names, job->level, -1, nullptr, &done).ok()) return false;
+  rocksdb::Status status;
+  {
+    // It fits, by what is known of its tables.
+    const CompactionSpace::Permit permit(space_.get(), static_cast<uint64_t>(job->total_bytes));
+    status = db_.CompactFiles(compaction, job->names, job->level, -1, nullptr, &done);
+  }
+  // Refused where RocksDB has chosen the same tables meanwhile: then they are compacted anyway. An
+  // error of the disk is reported to the listener; tried again at once, a job that does not fit
+  // after all would take the last of it again and again.
+  const bool no_space = status.IsNoSpace() || status.subcode() == rocksdb::Status::kSpaceLimit;
+  pause_after_failure_ = no_space ? std::min(2 * pause_after_failure_ + 1, kLeftOutMax) : 0;
+  sweeps_left_out_ = pause_after_failure_;
+  if (!status.ok()) return false;
   history_->sweep_compactions.fetch_add(1, std::memory_order_relaxed);
   const auto input_bytes = static_cast<double>(done.stats.total_input_bytes);
   const auto output_bytes = static_cast<double>(done.stats.total_output_bytes);
@@ -145,7 +163,10 @@ void GarbageSweeper::MergeYoung() {
   if (space_->Allows(bytes + next_bytes)) return;
   // The newest: what was merged earlier is the oldest, and large.
   std::ranges::sort(young, std::ranges::greater(), &rocksdb::LiveFileMetaData::largest_seqno);
-  const uint64_t most_bytes = space_->FreeBytes() / 2;
+  uint64_t unflushed_bytes = 0;
+  db_.GetIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &unflushed_bytes);
+  const uint64_t free_bytes = space_->FreeBytes();
+  const uint64_t most_bytes = (free_bytes - std::min(free_bytes, unflushed_bytes)) / 2;
   std::vector<std::string> names;
   bytes = 0;
   for (const auto& table : young) {
@@ -220,14 +241,14 @@ std::optional<GarbageSweeper::Job> GarbageSweeper::Choose(const Tables& tables,
     const GarbageNote* note = NoteOf(table, floor);
     if (table.level == 0) {
       young.push_back(table);
-    } else if (note != nullptr && note->hidden_bytes + note->hiding_count > 0) {
+    } else if (note != nullptr && note->hidden_bytes + HidingKeys(*note) > 0) {
       deep.push_back(table);
     }
   }
   auto guess = [&](const rocksdb::LiveFileMetaData& table) {
     const GarbageNote& note = notes_.at(table.file_number);
     const uint64_t mean_bytes = note.value_bytes / std::max<uint64_t>(1, note.value_count);
-    return note.hidden_bytes + note.hiding_count * mean_bytes;
+    return note.hidden_bytes + HidingKeys(note) * mean_bytes;
   };
   std::ranges::sort(deep, std::ranges::greater(), guess);
   if (deep.size() > kCandidatesMax) deep.resize(kCandidatesMax);
@@ -282,12 +303,13 @@ GarbageSweeper::Job GarbageSweeper::MakeJob(const Tables& tables, const Tables& 
     if (NoteOf(table, floor) == nullptr) return;
     job.garbage_bytes += static_cast<double>(note.hidden_bytes) * on_disk;
   };
-  double hiding = 0;
+  GarbageNote all;
   for (const auto& table : inputs) {
     job.names.push_back(table.name);
     add(table);
     if (const GarbageNote* note = NoteOf(table, floor); note != nullptr) {
-      hiding += static_cast<double>(note->hiding_count);
+      all.hiding_count += note->hiding_count;
+      all.marked_count += note->marked_count;
     }
   }
   if (job.level == from) return job;
@@ -296,7 +318,9 @@ GarbageSweeper::Job GarbageSweeper::MakeJob(const Tables& tables, const Tables& 
     if (std::ranges::none_of(inputs, [&](const auto& in) { return Overlaps(in, table); })) continue;
     add(table);
   }
-  if (value_count > 0) job.garbage_bytes += hiding * value_bytes / value_count;
+  if (value_count > 0) {
+    job.garbage_bytes += static_cast<double>(HidingKeys(all)) * value_bytes / value_count;
+  }
   job.garbage_bytes = std::min(job.garbage_bytes, job.total_bytes);
   return job;
 }

@@ -11,7 +11,7 @@
 namespace arima::kv {
 namespace {
 
-constexpr const char* kGarbageProperty = "arima.garbage.1";
+constexpr const char* kGarbageProperty = "arima.garbage.2";
 
 std::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
 
@@ -53,7 +53,8 @@ class GarbageCollector final : public rocksdb::TablePropertiesCollector {
     if (prefix.empty() || engine_key.size() != prefix.size() + kRevisionBytes) return {};
     if (type != rocksdb::kEntryPut) {
       // A mark of the applier or of a filter: an entry below it can go at any time.
-      ++note_.hiding_count;
+      if (prefix != marked_prefix_) ++note_.marked_count;
+      marked_prefix_ = prefix;
       return {};
     }
     if (HasValue(ToView(value))) {
@@ -82,6 +83,7 @@ class GarbageCollector final : public rocksdb::TablePropertiesCollector {
     writer.U64(note_.total_bytes);
     writer.U64(note_.hidden_bytes);
     writer.U64(note_.hiding_count);
+    writer.U64(note_.marked_count);
     writer.U64(note_.value_bytes);
     writer.U64(note_.value_count);
     writer.U64(note_.mean_revision);
@@ -103,6 +105,7 @@ class GarbageCollector final : public rocksdb::TablePropertiesCollector {
 
   GarbageNote note_;
   std::string prefix_;
+  std::string marked_prefix_;
   uint64_t newer_revision_ = 0;
   bool oldest_hides_ = false;
   double revision_sum_ = 0;
@@ -133,6 +136,7 @@ std::optional<GarbageNote> ReadGarbageNote(const rocksdb::UserCollectedPropertie
   note.total_bytes = reader.U64();
   note.hidden_bytes = reader.U64();
   note.hiding_count = reader.U64();
+  note.marked_count = reader.U64();
   note.value_bytes = reader.U64();
   note.value_count = reader.U64();
   note.mean_revision = reader.U64();

@@ -45,8 +45,11 @@ class HistoryFilterFactory final : public rocksdb::CompactionFilterFactory {
 struct GarbageNote {
   uint64_t total_bytes = 0;
   uint64_t hidden_bytes = 0;  // of versions with a newer one in the same table
-  uint64_t hiding_count = 0;  // entries that made one obsolete which is not in the table
-  uint64_t value_bytes = 0;   // of versions with a value: what can have been made obsolete
+  // Keys of which a version made one obsolete that is not in the table, and keys with a mark that
+  // does: both may stand for the same one, when the applier removes a deletion with what it hides.
+  uint64_t hiding_count = 0;
+  uint64_t marked_count = 0;
+  uint64_t value_bytes = 0;  // of versions with a value: what can have been made obsolete
   uint64_t value_count = 0;
   uint64_t mean_revision = 0;  // of what made others obsolete, in this table or another
 };

@@ -48,6 +48,13 @@ class RocksListener final : public rocksdb::EventListener {
   void OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
     space_->End();
   }
+  // CompactFiles reports no begin and no end; as it ends, RocksDB looks for a compaction of its
+  // own.
+  void OnSubcompactionCompleted(const rocksdb::SubcompactionJobInfo& info) override {
+    if (info.compaction_reason == rocksdb::CompactionReason::kManualCompaction) {
+      space_->EndPermit();
+    }
+  }
   void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& info) override {
     space_->Update();
     flush_count_.fetch_add(1, std::memory_order_relaxed);

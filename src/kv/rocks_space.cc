@@ -22,6 +22,7 @@ CompactionSpace::CompactionSpace(rocksdb::Env* env, std::string path, uint64_t u
       kept_bytes_(unflushed_bytes_max + kOverheadBytes),
       manager_(rocksdb::NewSstFileManager(env)) {
   manager_->SetCompactionBufferSize(kept_bytes_);
+  Update();  // before RocksDB finds something to compact as it opens
 }
 
 uint64_t CompactionSpace::FreeBytes() const {
@@ -67,7 +68,9 @@ void CompactionSpace::Set() {
   } else {
     // Without a permit nothing, not even what would fit into the part that is kept free.
     const uint64_t permitted = permitted_bytes_ > 0 ? permitted_bytes_ + kept_bytes_ : 0;
-    const uint64_t room = std::max(free_bytes, permitted);
+    // A flush that has found space is not yet in the total either, and never refused. No
+    // compaction fits into that much: it would have to leave more than that free.
+    const uint64_t room = std::max({free_bytes, permitted, kept_bytes_ - kOverheadBytes});
     const uint64_t limit = manager_->GetTotalSize() + room + kSlackBytes;
     limit_ = running_ > 0 ? std::max(limit_, limit) : limit;
   }

@@ -37,8 +37,11 @@ class CompactionSpace {
   // Free space; UINT64_MAX if it cannot be had.
   uint64_t FreeBytes() const;
 
+  // The permitted compaction has written all it will.
+  void EndPermit() EXCLUDES(mutex_) { SetPermitted(0); }
+
   // While it exists, RocksDB may compact tables of up to so many bytes together, whatever the disk
-  // has. One at a time.
+  // has; until EndPermit. One at a time.
   class Permit {
    public:
     Permit(CompactionSpace* space, uint64_t input_bytes) : space_(*space) {
