@@ -9,21 +9,18 @@
 namespace arima::node {
 namespace {
 
+constexpr uint64_t kMiB = 1 << 20;
+constexpr uint64_t kGiB = 1 << 30;
 constexpr auto kPause = std::chrono::seconds(1);
 constexpr auto kNearPause = std::chrono::milliseconds(100);
 constexpr uint64_t kReserveShareOfDisk = 10;
 constexpr uint64_t kBallastShareOfReserve = 4;
 
 std::string Size(uint64_t bytes) {
-  constexpr uint64_t kGiB = 1 << 30;
-  constexpr uint64_t kMiB = 1 << 20;
   if (bytes >= 10 * kGiB) return std::to_string(bytes / kGiB) + " GiB";
   if (bytes >= 10 * kMiB) return std::to_string(bytes / kMiB) + " MiB";
   return std::to_string(bytes / 1024) + " KiB";
 }
-
-// Less would make too many tables.
-constexpr uint64_t kWriteBufferBytesMin = 1 << 20;
 
 }  // namespace
 
@@ -31,9 +28,10 @@ uint64_t EffectiveReserve(uint64_t wanted_bytes, uint64_t total_bytes) {
   return std::min(wanted_bytes, total_bytes / kReserveShareOfDisk);
 }
 
-uint64_t WriteBufferBytes(uint64_t most_bytes, uint64_t reserve_bytes) {
-  if (reserve_bytes == 0) return most_bytes;
-  return std::min(most_bytes, std::max(kWriteBufferBytesMin, reserve_bytes / 4));
+uint64_t FitToReserve(uint64_t wanted_bytes, uint64_t reserve_bytes) {
+  if (reserve_bytes == 0) return wanted_bytes;
+  const uint64_t most = reserve_bytes / 5 / kMiB * kMiB;
+  return std::min(wanted_bytes, std::max(most, kMiB));
 }
 
 bool IsDiskLow(bool was_low, uint64_t free_bytes, uint64_t reserve_bytes) {

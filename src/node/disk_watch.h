@@ -31,9 +31,10 @@ namespace arima::node {
 uint64_t EffectiveReserve(uint64_t wanted_bytes, uint64_t total_bytes);
 // With hysteresis: a disk that is low stays so until a quarter of the reserve more is free.
 bool IsDiskLow(bool was_low, uint64_t free_bytes, uint64_t reserve_bytes);
-// Of one of the database's three write buffers, at most `most_bytes`: what it has not flushed yet
-// has to find space when the disk is low already, so all of them take less than the reserve.
-uint64_t WriteBufferBytes(uint64_t most_bytes, uint64_t reserve_bytes);
+// The size of a log segment or of one of the database's three write buffers: on a small disk less
+// than wanted, at most a fifth of the reserve. Then the disk is low before it has no space for a
+// segment beside the flush of all buffers (FlushBytes).
+uint64_t FitToReserve(uint64_t wanted_bytes, uint64_t reserve_bytes);
 // What a flush of so much may need: a quarter is for what the database adds.
 inline uint64_t FlushBytes(uint64_t unflushed_bytes) {
   return unflushed_bytes + unflushed_bytes / 4;

@@ -56,11 +56,19 @@ TEST_F(DiskWatchTest, SaysWhenTheReserveIsTouchedAndWhenNoMore) {
   EXPECT_FALSE(Look(500 * kMiB).low);
 }
 
-TEST(WriteBuffers, OnASmallDiskThreeAreLessThanTheReserve) {
-  EXPECT_EQ(WriteBufferBytes(64 * kMiB, 512 * kMiB), 64 * kMiB);
-  EXPECT_EQ(WriteBufferBytes(64 * kMiB, 50 * kMiB), 12 * kMiB + kMiB / 2);
-  EXPECT_EQ(WriteBufferBytes(64 * kMiB, kMiB), kMiB) << "not ever smaller";
-  EXPECT_EQ(WriteBufferBytes(64 * kMiB, 0), 64 * kMiB) << "no reserve is wanted";
+TEST(FitToReserve, OnASmallDiskSegmentsAndWriteBuffersAreSmaller) {
+  EXPECT_EQ(FitToReserve(64 * kMiB, 512 * kMiB), 64 * kMiB);
+  EXPECT_EQ(FitToReserve(64 * kMiB, 57 * kMiB), 11 * kMiB);
+  EXPECT_EQ(FitToReserve(64 * kMiB, kMiB), kMiB) << "not ever smaller than this";
+  EXPECT_EQ(FitToReserve(64 << 10, kMiB), 64u << 10) << "but where that is wanted";
+  EXPECT_EQ(FitToReserve(64 * kMiB, 0), 64 * kMiB) << "no reserve is wanted";
+}
+
+TEST(FitToReserve, ADiskIsLowBeforeItsLogIsFull) {
+  for (uint64_t reserve = 5 * kMiB; reserve < kGiB; reserve += kMiB) {
+    const uint64_t piece = FitToReserve(64 * kMiB, reserve);
+    ASSERT_LE(piece + FlushBytes(3 * piece), reserve);
+  }
 }
 
 TEST_F(DiskWatchTest, TextNamesPathSpaceAndFlag) {

@@ -121,7 +121,11 @@ std::string DamageAdvice(const Identity& identity) {
 }
 
 StorageOptions StandInStorage(const StorageOptions& storage) {
-  StorageOptions options{1 << 20, 1 << 20, 1 << 20};
+  StorageOptions options;
+  options.wal_segment_bytes = 1 << 20;
+  options.write_buffer_bytes = 1 << 20;
+  options.block_cache_bytes = 1 << 20;
+  options.recent_keys_bytes = 1 << 20;
   options.databases = storage.databases;
   return options;
 }

@@ -205,6 +205,30 @@ TEST_F(LogWriterTest, TheCoreHearsWhenTheReserveOfSegmentsIsTouched) {
   helper.Stop();
 }
 
+// What is not flushed needs space on the same disk.
+TEST_F(LogWriterTest, NoSegmentIsMadeAheadInTheSpaceOfTheNextFlush) {
+  wal_.reset();
+  options_.dir = "flush";
+  options_.free_segments_min = 1;
+  wal_ =
+      *wal::Wal::Create(env_, options_, {Term(1), Index(1)}, {Term(1), raft::MemberId(), Index(1)});
+  kv::MemEngine engine;
+  engine.StartAt(1);
+  kv::Batch batch;
+  batch.Put("k", std::string(1'000'000, 'v'));
+  ASSERT_TRUE(engine.Write(batch, 2));
+  env_.SetSpace(env::DiskSpace{1'200'000, uint64_t{1} << 40});
+  SegmentHelper helper(wal_.get(), &engine, &inbox_, &logger_);
+  helper.Start();
+  while (disk_low_.empty()) Completions(0);
+  EXPECT_EQ(disk_low_, (std::vector<bool>{true}));
+  EXPECT_EQ(wal_->preparer().ready(), 0u);
+  ASSERT_TRUE(engine.Flush(true));
+  while (disk_low_.size() < 2) Completions(0);
+  EXPECT_FALSE(disk_low_.back());
+  helper.Stop();
+}
+
 TEST_F(LogWriterTest, OldEntriesAreReadOffTheCoreThread) {
   writer_->Start();
   writer_->Submit(Write(1, {Command(2), Command(3), Command(4)}));

@@ -55,8 +55,10 @@ arima::Status NodeCore::Open(env::Env* env) {
       std::make_unique<DiskWatch>(env, options_.volume_dir, options_.disk_reserve_bytes, &logger_);
   // A start needs a little space: on a full disk, that of the ballast.
   disk_watch_->Look();
-  uint64_t& write_buffer_bytes = options_.replica.storage.write_buffer_bytes;
-  write_buffer_bytes = WriteBufferBytes(write_buffer_bytes, disk_watch_->figures().reserve_bytes);
+  StorageOptions& storage = options_.replica.storage;
+  for (uint64_t* bytes : {&storage.write_buffer_bytes, &storage.wal_segment_bytes}) {
+    *bytes = FitToReserve(*bytes, disk_watch_->figures().reserve_bytes);
+  }
   if (!identity_.data_ready) {
     if (auto made = CreateData(*dir_, &identity_, options_.replica.storage, &logger_); !made)
       return made;

@@ -22,8 +22,10 @@ void NodeCore::WatchDisk(uint64_t now_ns) {
   if (const bool low = disk_watch_->low(); low != told_disk_low_) {
     told_disk_low_ = low;
     replica_->loop().inbox().SetDiskLow(DiskUser::kReserve, low);
-    replica_->log_cutter().SetDiskLow(low);
   }
+  // A full log needs space whatever the reserve is.
+  replica_->log_cutter().SetDiskLow(told_disk_low_ ||
+                                    replica_->loop().disk_level() == raft::DiskLevel::kFull);
   TellSyncLatency(now_ns);
   HandOverIfUnfit(now_ns);
   if (identity_unwritten_ && now_ns >= next_identity_ns_) WriteIdentityOrLater(now_ns);

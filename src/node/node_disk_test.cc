@@ -161,6 +161,21 @@ TEST_F(NodeDiskTest, HistoryEndsSoonAlsoWhileOnlyTheFollowersAreLow) {
   EXPECT_TRUE(n(1).Leads());
 }
 
+// With --disk-reserve 0 a disk is never low; the log has to live on what it has all the same.
+TEST_F(NodeDiskTest, AFullLogOfAFollowerIsCutAlsoWithoutAReserve) {
+  LimitLogs({.retain_bytes = kGiB, .retain_max_bytes = kGiB});
+  TestNode& node = Add("n1");
+  TestNode& follower = Add("n2");
+  ExpectJoined(node, follower);
+  ExpectPut(node, "before", "v");
+  SetFree(follower, 0);
+  const std::string value(10'000, 'v');
+  for (int i = 0; i < 30; ++i) {
+    WaitUntil([&] { return node.Put("k" + std::to_string(i), value).has_value(); });
+  }
+  EXPECT_EQ(node.Get("before"), "v");
+}
+
 // The sync never returns, so the write is not the leader's own; two followers have it.
 TEST_F(NodeDiskTest, ALeaderWhoseSyncHangsHandsOverWithinTheStallTimeout) {
   FormThreeWithDisks();

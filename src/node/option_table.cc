@@ -66,7 +66,9 @@ constexpr OptionSpec kTable[] = {
      "repeats from the raft log",
      &Options::flush_bytes},
     {"wal-segment-bytes", "", OptionType::kBytes, "SIZE", "64MiB", kMiB, kGiB, "",
-     "size of one file of the raft log; a batch that is larger gets a larger file",
+     "size of one file of the raft log, at most a fifth of the disk's reserve; a batch that is "
+     "larger "
+     "gets a larger file",
      &Options::wal_segment_bytes},
     {"log-retain-bytes", "", OptionType::kBytes, "SIZE", "1GiB", kMiB, 1024 * kGiB, "",
      "log kept for nodes that are down or behind; one that needs more comes back with a snapshot",
