@@ -24,8 +24,6 @@ constexpr size_t kYoungMergedMin = kYoungTablesMax / 2;
 // Young tables are looked at after each flush and so often; a sweep is due after so many looks that
 // the pause between two is over.
 constexpr uint64_t kLookPauseMs = 1000;
-// Sweeps left out after one that ran out of space, at most.
-constexpr uint64_t kLeftOutMax = 31;
 // Candidates whose whole job is worked out in one sweep.
 constexpr size_t kCandidatesMax = 8;
 
@@ -103,10 +101,6 @@ bool GarbageSweeper::Pause() {
 
 bool GarbageSweeper::Sweep() {
   history_->sweeps.fetch_add(1, std::memory_order_relaxed);
-  if (sweeps_left_out_ > 0) {
-    --sweeps_left_out_;
-    return false;
-  }
   const uint64_t floor = history_->floor.At(tracker_.durable_position());
   if (floor <= 1) return false;
   Tables tables;
@@ -125,11 +119,10 @@ bool GarbageSweeper::Sweep() {
     status = db_.CompactFiles(compaction, job->names, job->level, -1, nullptr, &done);
   }
   // Refused where RocksDB has chosen the same tables meanwhile: then they are compacted anyway. An
-  // error of the disk is reported to the listener; tried again at once, a job that does not fit
-  // after all would take the last of it again and again.
+  // error of the disk is reported to the listener; a job that did not fit after all is not tried
+  // again at once, in the way of those that do.
   const bool no_space = status.IsNoSpace() || status.subcode() == rocksdb::Status::kSpaceLimit;
-  pause_after_failure_ = no_space ? std::min(2 * pause_after_failure_ + 1, kLeftOutMax) : 0;
-  sweeps_left_out_ = pause_after_failure_;
+  trust_ = no_space ? trust_ / 2 : std::min(1.0, 2 * trust_);
   if (!status.ok()) return false;
   history_->sweep_compactions.fetch_add(1, std::memory_order_relaxed);
   const auto input_bytes = static_cast<double>(done.stats.total_input_bytes);
@@ -229,7 +222,7 @@ const GarbageNote* GarbageSweeper::NoteOf(const rocksdb::LiveFileMetaData& table
 
 // On a full disk an attempt would fail, and close the database for writing.
 bool GarbageSweeper::Fits(const Job& job) const {
-  return job.total_bytes - job.garbage_bytes <= static_cast<double>(space_->FreeBytes());
+  return job.total_bytes - trust_ * job.garbage_bytes <= static_cast<double>(space_->FreeBytes());
 }
 
 std::optional<GarbageSweeper::Job> GarbageSweeper::Choose(const Tables& tables,

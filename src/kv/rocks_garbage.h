@@ -73,8 +73,9 @@ class GarbageSweeper {
   const std::shared_ptr<CompactionSpace> space_;
   const FlushTracker& tracker_;
   const RocksEngineOptions options_;
-  uint64_t pause_after_failure_ = 0;       // in sweeps; the thread's
-  uint64_t sweeps_left_out_ = 0;           // likewise
+  // In estimates, where it is about what fits: half of it after each compaction that did not. The
+  // thread's.
+  double trust_ = 1;
   std::map<uint64_t, GarbageNote> notes_;  // by table number; of live tables; the thread's
 
   Mutex mutex_;

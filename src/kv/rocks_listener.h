@@ -48,6 +48,7 @@ class RocksListener final : public rocksdb::EventListener {
   void OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
     space_->End();
   }
+  void OnTableFileDeleted(const rocksdb::TableFileDeletionInfo&) override { space_->Update(); }
   // CompactFiles reports no begin and no end; as it ends, RocksDB looks for a compaction of its
   // own.
   void OnSubcompactionCompleted(const rocksdb::SubcompactionJobInfo& info) override {
