@@ -88,6 +88,11 @@ class DiskFullTest(ClusterTest):
                 return float(line.split()[1])
         raise AssertionError(f"no metric {name}")
 
+    def ready_segments(self, node):
+        """Those that are free, and the one prepared to be the next."""
+        names = os.listdir(os.path.join(node.volume, "wal"))
+        return sum(name.endswith(".free") for name in names) + 1
+
     def make_low(self, node):
         self.disks[node].fill_to(RESERVE_BYTES // 2)
         self.wait_state(node, "low")
@@ -193,6 +198,10 @@ class DiskFull(DiskFullTest):
             load.wait_more(50)
             for node in self.nodes:
                 self.make_low(node)
+            # What is under way uses up segments; two stand ready again once it has ended.
+            self.wait_refused(self.leader())
+            for node in self.nodes:
+                wait_until(lambda: self.ready_segments(node) >= 2, f"{node.name} has two segments")
             for node in self.nodes:
                 self.take_everything(node)
             self.wait_refused(self.leader())

@@ -35,9 +35,9 @@ bool IsDiskLow(bool was_low, uint64_t free_bytes, uint64_t reserve_bytes);
 // than wanted, at most a fifth of the reserve. Then the disk is low before it has no space for a
 // segment beside the flush of all buffers (FlushBytes).
 uint64_t FitToReserve(uint64_t wanted_bytes, uint64_t reserve_bytes);
-// What a flush of so much may need: a quarter is for what the database adds.
+// What a flush of so much may need: a quarter more for filters and indexes, and a manifest.
 inline uint64_t FlushBytes(uint64_t unflushed_bytes) {
-  return unflushed_bytes + unflushed_bytes / 4;
+  return unflushed_bytes + unflushed_bytes / 4 + (1 << 20);
 }
 
 struct DiskFigures {

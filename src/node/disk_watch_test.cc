@@ -65,7 +65,7 @@ TEST(FitToReserve, OnASmallDiskSegmentsAndWriteBuffersAreSmaller) {
 }
 
 TEST(FitToReserve, ADiskIsLowBeforeItsLogIsFull) {
-  for (uint64_t reserve = 5 * kMiB; reserve < kGiB; reserve += kMiB) {
+  for (uint64_t reserve = 20 * kMiB; reserve < kGiB; reserve += kMiB) {
     const uint64_t piece = FitToReserve(64 * kMiB, reserve);
     ASSERT_LE(piece + FlushBytes(3 * piece), reserve);
   }

@@ -15,8 +15,6 @@ constexpr auto kLookPause = std::chrono::seconds(1);
 constexpr uint64_t kLowIntervalNs = 5'000'000'000;
 // ... for what seems not to fit.
 constexpr uint64_t kBlindIntervalNs = 60'000'000'000;
-// What a flush writes besides the data: manifest, filters, indexes.
-constexpr uint64_t kFlushOverheadBytes = 1 << 20;
 // Less than this is replayed in no time.
 constexpr uint64_t kReplayedBytesMin = 1 << 20;
 
@@ -78,9 +76,7 @@ bool Flusher::IsDue() {
 }
 
 // What was applied since the last flush began.
-bool Flusher::Fits() const {
-  return disk_->figures().free_bytes >= FlushBytes(dirty_bytes_) + kFlushOverheadBytes;
-}
+bool Flusher::Fits() const { return disk_->figures().free_bytes >= FlushBytes(dirty_bytes_); }
 
 // False: stopping. Otherwise after at most kLookPause, with due_ set or not.
 bool Flusher::WaitUntilDue() {

@@ -48,7 +48,10 @@ std::vector<raft::MemberId> LogCutter::Poll(uint64_t now_ns,
   facts.peers = peers;
   facts.transfers = transfers;
   LogRetentionLimits limits = limits_;
-  if (disk_low_) limits.retain_bytes = std::min(limits.retain_bytes, NewestTwo(segments));
+  if (disk_low_) {
+    const uint64_t least = std::max(NewestTwo(segments), low_retain_bytes_);
+    limits.retain_bytes = std::min(limits.retain_bytes, least);
+  }
   RetentionDecision decision = DecideCut(facts, limits);
   for (raft::MemberId peer : decision.peers_given_up) ReportPeer(peer, status, now_ns);
   if (decision.cut > facts.cut) Cut(decision.cut, status, now_ns);

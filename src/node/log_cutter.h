@@ -43,8 +43,12 @@ class LogCutter {
   std::vector<raft::MemberId> Poll(uint64_t now_ns,
                                    std::span<const SnapshotTransfer> transfers = {});
 
-  // While the disk is low, what other members may need is at most the newest two segments.
-  void SetDiskLow(bool low) { disk_low_ = low; }
+  // While the disk is low, of what other members may need at most so much is kept, and the newest
+  // two segments.
+  void SetDiskLow(bool low, uint64_t retain_bytes) {
+    disk_low_ = low;
+    low_retain_bytes_ = retain_bytes;
+  }
 
   const LogCutterStats& stats() const { return stats_; }
 
@@ -55,6 +59,7 @@ class LogCutter {
   const Parts parts_;
   const LogRetentionLimits limits_;
   bool disk_low_ = false;
+  uint64_t low_retain_bytes_ = 0;
   uint64_t next_ns_ = 0;
   LogCutterStats stats_;
 };

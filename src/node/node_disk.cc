@@ -13,6 +13,8 @@ namespace {
 
 // Between two attempts to write what a full disk has refused.
 constexpr uint64_t kRetryNs = 1'000'000'000;
+// Of the log, for others, while the disk is low.
+constexpr uint64_t kLowRetainBytesMax = 64 << 20;
 // The core need not hear of smaller changes of the latency than by this part.
 constexpr uint64_t kLatencyStep = 8;
 
@@ -23,9 +25,12 @@ void NodeCore::WatchDisk(uint64_t now_ns) {
     told_disk_low_ = low;
     replica_->loop().inbox().SetDiskLow(DiskUser::kReserve, low);
   }
-  // A full log needs space whatever the reserve is.
-  replica_->log_cutter().SetDiskLow(told_disk_low_ ||
-                                    replica_->loop().disk_level() == raft::DiskLevel::kFull);
+  // A full log needs space whatever the reserve is. What is kept has to do for a member that is
+  // full for a while: a low one is sent no snapshot.
+  const bool full = replica_->loop().disk_level() == raft::DiskLevel::kFull;
+  const uint64_t reserve_bytes = disk_watch_->figures().reserve_bytes;
+  replica_->log_cutter().SetDiskLow(told_disk_low_ || full,
+                                    std::min(kLowRetainBytesMax, reserve_bytes / 2));
   TellSyncLatency(now_ns);
   HandOverIfUnfit(now_ns);
   if (identity_unwritten_ && now_ns >= next_identity_ns_) WriteIdentityOrLater(now_ns);
