@@ -281,6 +281,9 @@ Result<std::unique_ptr<kv::Engine>> Databases::Open(const kv::RocksEngineOptions
     contents = std::move(*decoded);
     auto applied = AppliedIn(dir, contents);
     if (!applied) return std::unexpected(applied.error());
+    // What it opens it calls durable; who died may not have synced the new name of CURRENT. RocksDB
+    // writes a manifest and CURRENT anew at each start.
+    if (Status synced = env_.SyncDir(dir); !synced) return std::unexpected(synced.error());
     if (watcher_ != nullptr) watcher_->OnOpened(kv::MemEngine(contents), dir, applied->index);
   } else if (bytes.error().code != Code::kNotFound || !options.create_if_missing) {
     return std::unexpected(bytes.error());
