@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "kv/rocks_options.h"
 
 namespace arima::kv {
 namespace {
@@ -118,12 +119,15 @@ bool GarbageSweeper::Sweep() {
     const CompactionSpace::Permit permit(space_.get(), static_cast<uint64_t>(job->total_bytes));
     status = db_.CompactFiles(compaction, job->names, job->level, -1, nullptr, &done);
   }
-  // Refused where RocksDB has chosen the same tables meanwhile: then they are compacted anyway. An
-  // error of the disk is reported to the listener; a job that did not fit after all is not tried
-  // again at once, in the way of those that do.
-  const bool no_space = status.IsNoSpace() || status.subcode() == rocksdb::Status::kSpaceLimit;
-  trust_ = no_space ? trust_ / 2 : std::min(1.0, 2 * trust_);
-  if (!status.ok()) return false;
+  if (!status.ok()) {
+    // Refused where RocksDB has chosen the same tables meanwhile: then they are compacted anyway.
+    // An error of the disk is reported to the listener; a job that did not fit after all is not
+    // tried again at once, in the way of those that do.
+    const bool full = MakeRocksError(status, "compaction", options_.path).code == Code::kDiskFull;
+    if (full) trust_ /= 2;
+    return false;
+  }
+  trust_ = std::min(1.0, 2 * trust_);
   history_->sweep_compactions.fetch_add(1, std::memory_order_relaxed);
   const auto input_bytes = static_cast<double>(done.stats.total_input_bytes);
   const auto output_bytes = static_cast<double>(done.stats.total_output_bytes);
@@ -136,43 +140,45 @@ bool GarbageSweeper::Sweep() {
 // stops writes, and with them the deletes that could make space. Merged among themselves they take
 // no more than they do.
 void GarbageSweeper::MergeYoung() {
+  const Job job = YoungToMerge();
+  if (job.names.size() < 2) return;
+  rocksdb::CompactionOptions compaction;
+  compaction.compression = rocksdb::kDisableCompressionOption;
+  const CompactionSpace::Permit permit(space_.get(), static_cast<uint64_t>(job.total_bytes));
+  // Refused where RocksDB has chosen them meanwhile.
+  db_.CompactFiles(compaction, job.names, job.level).PermitUncheckedError();
+}
+
+// The newest: what was merged earlier is the oldest, and large.
+GarbageSweeper::Job GarbageSweeper::YoungToMerge() const {
   std::string count;
   if (!db_.GetProperty(rocksdb::DB::Properties::kNumFilesAtLevelPrefix + "0", &count) ||
       std::stoull(count) < kYoungMergedMin) {
-    return;
+    return {};
   }
   Tables tables;
   db_.GetLiveFilesMetaData(&tables);
   const int next = LevelBelow(tables, 0);
-  Tables young;
-  uint64_t next_bytes = 0;
+  uint64_t down_bytes = 0;
   for (const auto& table : tables) {
-    if (table.level == 0) young.push_back(table);
-    if (table.level == next) next_bytes += table.size;
+    if (table.level == 0 || table.level == next) down_bytes += table.size;
   }
-  if (young.size() < kYoungMergedMin) return;
-  uint64_t bytes = 0;
-  for (const auto& table : young) bytes += table.size;
-  if (space_->Allows(bytes + next_bytes)) return;
-  // The newest: what was merged earlier is the oldest, and large.
-  std::ranges::sort(young, std::ranges::greater(), &rocksdb::LiveFileMetaData::largest_seqno);
+  if (space_->Allows(down_bytes)) return {};
+  std::erase_if(tables, [](const auto& table) { return table.level != 0; });
+  std::ranges::sort(tables, std::ranges::greater(), &rocksdb::LiveFileMetaData::largest_seqno);
+
   uint64_t unflushed_bytes = 0;
   db_.GetIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &unflushed_bytes);
   const uint64_t free_bytes = space_->FreeBytes();
   const uint64_t most_bytes = (free_bytes - std::min(free_bytes, unflushed_bytes)) / 2;
-  std::vector<std::string> names;
-  bytes = 0;
-  for (const auto& table : young) {
-    if (bytes + table.size > most_bytes) break;
-    bytes += table.size;
-    names.push_back(table.name);
+  Job job;
+  for (const auto& table : tables) {
+    const double bytes = job.total_bytes + static_cast<double>(table.size);
+    if (bytes > static_cast<double>(most_bytes)) break;
+    job.total_bytes = bytes;
+    job.names.push_back(table.name);
   }
-  if (names.size() < 2) return;
-  rocksdb::CompactionOptions compaction;
-  compaction.compression = rocksdb::kDisableCompressionOption;
-  const CompactionSpace::Permit permit(space_.get(), bytes);
-  // Refused where RocksDB has chosen them meanwhile.
-  db_.CompactFiles(compaction, names, 0).PermitUncheckedError();
+  return job;
 }
 
 // The estimate was wrong: most of what is hidden lies above the floor. What came out would look

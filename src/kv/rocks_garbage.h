@@ -54,6 +54,9 @@ class GarbageSweeper {
   bool Sweep();
   // Where the compaction of young tables does not fit on the disk, they become fewer by themselves.
   void MergeYoung();
+  // As many young tables as can be merged in half of what is free; none where they are few, or can
+  // go down.
+  Job YoungToMerge() const;
   void Learn(const Tables& tables);
   GarbageNote ReadNote(const rocksdb::LiveFileMetaData& table) const;
   // A compaction of some of the tables `before` did not pay.

@@ -67,8 +67,7 @@ constexpr OptionSpec kTable[] = {
      &Options::flush_bytes},
     {"wal-segment-bytes", "", OptionType::kBytes, "SIZE", "64MiB", kMiB, kGiB, "",
      "size of one file of the raft log, at most a fifth of the disk's reserve; a batch that is "
-     "larger "
-     "gets a larger file",
+     "larger gets a larger file",
      &Options::wal_segment_bytes},
     {"log-retain-bytes", "", OptionType::kBytes, "SIZE", "1GiB", kMiB, 1024 * kGiB, "",
      "log kept for nodes that are down or behind; one that needs more comes back with a snapshot",
