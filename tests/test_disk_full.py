@@ -4,6 +4,7 @@ Each node has a small file system of its own (tmpfs), which needs root; without 
 skipped.
 """
 
+import contextlib
 import os
 import subprocess
 import time
@@ -71,7 +72,8 @@ class DiskFullTest(ClusterTest):
             for folder, _, names in os.walk(disk.path):
                 for name in names:
                     path = os.path.join(folder, name)
-                    parts.append(f"{os.stat(path).st_blocks * 512:>12} {path}")
+                    with contextlib.suppress(FileNotFoundError):  # the node goes on meanwhile
+                        parts.append(f"{os.stat(path).st_blocks * 512:>12} {path}")
         return "\n".join(parts)
 
     def disk_state(self, node):
